@@ -1,0 +1,69 @@
+"""The options by which a person says which messages are meant, shared by the commands on messages and dead letters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hcsyncd.cli.moments import Moment
+from hcsyncd.cli.site import ask
+from hcsyncd.message import MessageState
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+PAGE = 1000  # rows asked for at once
+
+_FIELDS = ("channel", "type", "state", "cause", "control_id", "route", "destination", "since", "until")
+_STATES = [state.value for state in MessageState]
+_OPTIONS: dict[str, Any] = {
+    "channel": click.option("--channel", default="", metavar="NAME", help="That came in by this channel."),
+    "type": click.option("--type", default="", metavar="PATTERN", help="Of this type, as ADT^A01 or 'ADT^*'."),
+    "state": click.option("--state", type=click.Choice(_STATES), help="In this state."),
+    "cause": click.option("--cause", default="", metavar="CODE", help="With this cause."),
+    "control_id": click.option("--control-id", default="", metavar="PATTERN", help="With this control id (MSH-10)."),
+    "route": click.option("--route", default="", metavar="NAME", help="Taken by this route."),
+    "destination": click.option("--destination", default="", metavar="NAME", help="Bound for this channel."),
+    "since": click.option("--since", type=Moment(), metavar="TIME", help="Received since: 2h, 14:30, 2026-11-22."),
+    "until": click.option("--until", type=Moment(), metavar="TIME", help="Received before."),
+}
+
+
+def selection_options(*left_out: str) -> Callable[[AnyFunction], AnyFunction]:
+    """Gives a command the filter's options, less those it has its own meaning for."""
+
+    def decorate(function: AnyFunction) -> AnyFunction:
+        for name in reversed(_FIELDS):
+            if name not in left_out:
+                function = _OPTIONS[name](function)
+        return function
+
+    return decorate
+
+
+def selected(options: dict[str, Any]) -> dict[str, Any]:
+    """The wire form of what was given; empty options narrow nothing and are left out."""
+    return {name: options[name] for name in _FIELDS if options.get(name) not in (None, "")}
+
+
+def pages(site: Path, verb: str, wanted: dict[str, Any], id_of: Callable[[Any], int]) -> Iterator[Any]:
+    """Every row a filter means, in the order of arrival, however many there are."""
+    after = 0
+    while True:
+        rows = ask(site, verb, {**wanted, "after_id": after, "limit": PAGE, "newest_first": False})
+        yield from rows
+        if len(rows) < PAGE:
+            return
+        after = id_of(rows[-1])
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is done that cannot be taken back. Without a terminal nobody can answer: --yes is needed."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} There is no terminal to ask on: give --yes.")
+    if not click.confirm(question, err=True):
+        raise click.exceptions.Exit(1)

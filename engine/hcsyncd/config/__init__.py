@@ -1,0 +1,1 @@
+"""A site on disk becomes typed configuration, or findings with file, line and column."""

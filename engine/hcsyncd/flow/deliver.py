@@ -1,0 +1,348 @@
+"""The way out: one dispatcher for each destination channel, one runner for each lane that has work.
+
+Transactions: T3 `Outbox.claim` before a send where a second send would hurt (`after_crash: hold`), T4 `Outbox.settle`
+after it. With `after_crash: resend` the next send of a lane does not wait for T4: a crash then repeats at most what was
+not yet committed, in order and under the same idempotency keys.
+
+Law: order within a lane is kept. A lane's runner sends one delivery after the other (``window`` of them at once) and
+stays at one that failed until it is settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from hcsyncd.clock import MICROSECONDS, Clock
+from hcsyncd.config.model import OnDead
+from hcsyncd.errors import DeliveryError, Refused, StoreError, Transient, Unsure
+from hcsyncd.events import (
+    DeliveryDelayed,
+    DeliveryDied,
+    DeliverySent,
+    DeliveryUnsure,
+    DestinationFailed,
+    DestinationRecovered,
+    Event,
+)
+from hcsyncd.flow.attempt import Attempt, Policy, Terms, attempt
+from hcsyncd.flow.lane import Lane, Room
+from hcsyncd.flow.retry import is_exhausted, pause_secs
+from hcsyncd.flow.settle import STORE_RETRY_SECS, Settler
+from hcsyncd.message import Delivery, DeliveryState, MessageState, Sent
+from hcsyncd.store.ports import Outbox, Outcome
+
+BURST = 64  # sends of one lane before another lane gets its slot
+MEMORY_BYTES = 32 * 1024 * 1024
+LEAST_PAUSE_SECS = 0.001
+SENDS_SHARE = 0.75  # of the drain time; the rest is for writing outcomes and closing
+
+
+class Dispatcher:
+    """Delivers to one destination. ``on_settled`` is told the state a settled delivery leaves its message in."""
+
+    def __init__(
+        self,
+        destination: str,
+        terms: Terms,
+        outbox: Outbox,
+        emit: Callable[[Event], None],
+        clock: Clock,
+        on_settled: Callable[[int, MessageState, str], None],
+    ) -> None:
+        self.destination = destination
+        self.error = ""  # why the last attempt failed, while attempts fail
+        self._terms = terms
+        self._outbox = outbox
+        self._emit = emit
+        self._clock = clock
+        self._on_settled = on_settled
+        self._open = 0
+        self._dry = asyncio.Event()  # set while nothing is open
+        self._dry.set()
+        self._lanes: dict[str, Lane] = {}
+        self._room = Room(MEMORY_BYTES)
+        self._slots = asyncio.Semaphore(terms.options.concurrency)
+        self._settler = Settler(outbox, self._settled)
+        self._going = asyncio.Event()  # cleared while the terms change
+        self._going.set()
+        self._failing_since = 0.0
+        self._stopping = False
+
+    # Work comes in
+
+    async def recover(self) -> int:
+        """Take up what the last run left; how many deliveries that is."""
+        for key, count in (await self._outbox.open_lanes(self.destination)).items():
+            self._lane(key).missed = True
+            self._count(count)
+        if self._terms.options.on_dead is OnDead.HOLD:
+            for key in await self._outbox.blocked_lanes(self.destination):
+                self._lane(key).held = True
+        for lane in list(self._lanes.values()):
+            self._start(lane)
+        return self._open
+
+    def offer(self, delivery: Delivery) -> None:
+        """Take in a delivery that was just handed on. One that came into the world dead only stops a lane that is to
+        stand behind dead letters."""
+        lane = self._lane(delivery.lane)
+        if delivery.state is not DeliveryState.DEAD:
+            self._count(1)
+        elif self._terms.policy(delivery.route).on_dead is OnDead.CONTINUE:
+            return
+        elif lane.missed:
+            lane.held = True  # its place in the order cannot be kept in memory: better too early than too late
+            return
+        lane.offer(delivery)
+        self._start(lane)
+
+    def reopen(self, delivery: Delivery) -> None:
+        """Take a dead letter that a person sends again; it goes before whatever came after it."""
+        self._lane(delivery.lane).reopen(delivery)
+        self._count(1)
+        self.release(delivery.lane)
+
+    def release(self, key: str) -> None:
+        """A person settled the dead letter that a lane stood behind, or wants a waiting lane to try at once."""
+        lane = self._lane(key)
+        lane.held = False
+        lane.wake.set()
+        self._start(lane)
+
+    # What it looks like from outside
+
+    @property
+    def open(self) -> int:
+        """Deliveries that are still to be settled, here and in the store."""
+        return self._open
+
+    async def dry(self) -> None:
+        """Wait until nothing is open."""
+        await self._dry.wait()
+
+    def _count(self, more: int) -> None:
+        self._open += more
+        if self._open:
+            self._dry.clear()
+        else:
+            self._dry.set()
+
+    @property
+    def held_lanes(self) -> int:
+        return sum(lane.held for lane in self._lanes.values())
+
+    @property
+    def next_try_at(self) -> int:
+        """When the next waiting lane tries again; 0 when none waits."""
+        return min((lane.next_try_at for lane in self._lanes.values() if lane.next_try_at), default=0)
+
+    @property
+    def oldest_at(self) -> int:
+        """When the oldest delivery that waits in memory was made; 0 when none does."""
+        heads = (lane.head for lane in self._lanes.values())
+        return min((head.created_at for head in heads if head), default=0)
+
+    # Change and end
+
+    async def change_terms(self, terms: Terms) -> None:
+        """Go on by other terms once the sends under way have ended."""
+        self._going.clear()
+        before = self._terms.options.concurrency
+        for _ in range(before):
+            await self._slots.acquire()
+        self._terms = terms
+        slots = self._slots
+        self._slots = asyncio.Semaphore(terms.options.concurrency)
+        for _ in range(before):
+            slots.release()
+        self._going.set()
+        self.wake_all()
+
+    def wake_all(self) -> None:
+        """Let every waiting lane try at once."""
+        for lane in list(self._lanes.values()):
+            lane.wake.set()
+            self._start(lane)
+
+    async def stop(self, drain_secs: float) -> None:
+        """Start no more sends; give those under way three quarters of ``drain_secs``, then cut them off."""
+        self._stopping = True
+        self._going.set()
+        for lane in self._lanes.values():
+            lane.wake.set()
+        runners = [lane.runner for lane in self._lanes.values() if lane.runner]
+        if runners:
+            _, late = await asyncio.wait(runners, timeout=drain_secs * SENDS_SHARE)
+            for runner in late:
+                runner.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._settler.stop()
+
+    # Lanes
+
+    def _lane(self, key: str) -> Lane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key, self.destination, self._outbox, self._room)
+        return lane
+
+    def _start(self, lane: Lane) -> None:
+        if lane.runner is None and not lane.held and not self._stopping:
+            lane.runner = asyncio.get_running_loop().create_task(self._run(lane))
+
+    async def _run(self, lane: Lane) -> None:
+        """A lane's life: bursts of sends and rests in between, until nothing is left to do."""
+        try:
+            while await self._has_work(lane):
+                slots = self._slots
+                async with slots:
+                    pause = await self._burst(lane) if slots is self._slots else 0.0
+                if pause:
+                    await self._rest(lane, pause)
+        finally:
+            lane.runner = None
+            if lane.is_idle:
+                self._lanes.pop(lane.key, None)
+
+    async def _has_work(self, lane: Lane) -> bool:
+        """Whether the lane may send; waits while the dispatcher is paused or the store is behind."""
+        await self._going.wait()
+        await self._settler.keeps_up.wait()
+        while lane.missed and not lane.held and not len(lane) and not self._stopping:
+            try:
+                await lane.refill()
+            except StoreError:
+                await asyncio.sleep(STORE_RETRY_SECS)  # the store has said so itself
+        return bool(len(lane)) and not lane.held and not self._stopping
+
+    async def _burst(self, lane: Lane) -> float:
+        """Send up to `BURST` deliveries in order. Seconds to rest after it: 0 unless one failed for now."""
+        terms = self._terms
+        under_way: deque[Awaitable[Attempt]] = deque()
+        launched = 0
+        try:
+            while True:
+                while launched < BURST and len(under_way) < terms.options.window and self._may_launch(lane):
+                    delivery = lane.pop()
+                    if delivery is None:
+                        break
+                    launched += 1
+                    under_way.append(self._launch(terms, delivery))
+                if not under_way:
+                    return 0.0
+                pause = await self._conclude(terms, lane, await under_way.popleft())
+                if pause:
+                    while under_way:
+                        await self._conclude(terms, lane, await under_way.popleft())
+                    return pause
+        finally:
+            for late in under_way:
+                if isinstance(late, asyncio.Task):
+                    late.cancel()
+
+    def _may_launch(self, lane: Lane) -> bool:
+        head = lane.head
+        if (
+            head and head.state is DeliveryState.DEAD
+        ):  # its route failed: it was never to be sent, only to be stood behind
+            lane.pop()
+            lane.held = True
+        return not lane.held and not self._stopping and self._going.is_set() and self._settler.keeps_up.is_set()
+
+    def _launch(self, terms: Terms, delivery: Delivery) -> Awaitable[Attempt]:
+        trying = attempt(terms, delivery, self._outbox, self._clock)
+        # With a window of one the attempt is awaited at once, and needs no task of its own.
+        return trying if terms.options.window == 1 else asyncio.get_running_loop().create_task(trying)
+
+    async def _rest(self, lane: Lane, pause: float) -> None:
+        lane.wake.clear()
+        lane.next_try_at = self._clock.now() + int(pause * MICROSECONDS)
+        try:
+            async with asyncio.timeout(pause):
+                await lane.wake.wait()
+        except TimeoutError:
+            return
+        finally:
+            lane.next_try_at = 0
+
+    # How it came out
+
+    async def _conclude(self, terms: Terms, lane: Lane, tried: Attempt) -> float:
+        """Record how an attempt came out; the seconds to rest when the delivery goes back to its lane, else 0."""
+        if isinstance(tried.result, Sent):
+            await self._succeed(terms, tried)
+            return 0.0
+        policy = terms.policy(tried.delivery.route)
+        state, pause = self._judge(policy, tried)
+        self._tell_failure(tried, tried.result, state, pause)
+        due_at = tried.ended_at + int(pause * MICROSECONDS) if pause else 0
+        await self._settler.settle(tried.outcome(state, due_at))
+        if state is DeliveryState.WAITING:
+            lane.put_back([tried.again(due_at)])
+        elif policy.on_dead is OnDead.HOLD:
+            lane.held = True
+        return pause
+
+    def _judge(self, policy: Policy, tried: Attempt) -> tuple[DeliveryState, float]:
+        """Where a failed attempt leaves its delivery, and the seconds until the next one."""
+        match tried.result:
+            case Unsure():
+                return DeliveryState.UNSURE, 0.0
+            case Transient() as error if not is_exhausted(
+                policy.retry, tried.number, tried.first_tried_at, tried.ended_at
+            ):
+                chance = random.random()  # noqa: S311 - jitter needs no secrecy
+                pause = pause_secs(policy.retry, tried.number, error.retry_after, chance)
+                return DeliveryState.WAITING, max(pause, LEAST_PAUSE_SECS)
+            case _:
+                return DeliveryState.DEAD, 0.0
+
+    async def _succeed(self, terms: Terms, tried: Attempt) -> None:
+        self._recovered()
+        delivery = tried.delivery
+        send_seconds = (tried.ended_at - tried.started_at) / MICROSECONDS
+        total_seconds = (tried.ended_at - delivery.created_at) / MICROSECONDS
+        names = (self.destination, delivery.route, delivery.id, delivery.message_id)
+        self._emit(DeliverySent(*names, tried.number, send_seconds, total_seconds))
+        outcome = tried.outcome(DeliveryState.SENT)
+        if terms.claims:
+            await self._settler.settle(outcome)
+        else:
+            self._settler.settle_behind(outcome)
+
+    def _tell_failure(self, tried: Attempt, error: DeliveryError, state: DeliveryState, pause: float) -> None:
+        text = str(error)
+        delivery, number = tried.delivery, tried.number
+        names = (self.destination, delivery.route, delivery.id, delivery.message_id)
+        match state:
+            case DeliveryState.WAITING:
+                self._failed(error.reason, text)
+                self._emit(DeliveryDelayed(*names, number, error.reason, text, pause))
+            case DeliveryState.UNSURE:
+                self._emit(DeliveryUnsure(*names, error.reason))
+            case _:
+                if isinstance(error, Refused):
+                    self._recovered()  # the other side is there, and has said no
+                self._emit(DeliveryDied(*names, number, error.reason, text))
+
+    def _failed(self, cause: str, text: str) -> None:
+        self.error = text
+        if not self._failing_since:
+            self._failing_since = self._clock.monotonic()
+            self._emit(DestinationFailed(self.destination, cause, text))
+
+    def _recovered(self) -> None:
+        if self._failing_since:
+            seconds = self._clock.monotonic() - self._failing_since
+            self._failing_since = 0.0
+            self.error = ""
+            self._emit(DestinationRecovered(self.destination, seconds))
+            self.wake_all()  # nobody sits out a long pause when the other side is back
+
+    def _settled(self, outcome: Outcome, message_state: MessageState) -> None:
+        if not outcome.state.is_open:
+            self._count(-1)
+            self._on_settled(outcome.message_id, message_state, outcome.text if outcome.cause else "")

@@ -1,0 +1,141 @@
+"""One lane: deliveries of one destination that must stay in order, the head in memory and the rest in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hcsyncd.message import Delivery
+from hcsyncd.store.ports import Outbox
+
+LANE_DELIVERIES = 256
+LANE_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Room:
+    """Bytes of bodies that one destination's lanes hold in memory together, and how many they may."""
+
+    limit: int
+    taken: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.taken >= self.limit
+
+
+class Lane:
+    """Deliveries come in by `offer` in the order of their ids and go out by `pop` in the same order.
+
+    What does not fit is left in the store (``missed``) and read by `refill` once memory is empty: so a lane that stands
+    still costs a bounded piece of memory, and no other lane its place. ``last_id`` is the highest id that was ever in
+    memory: whatever is above it is still in the store alone.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_destination",
+        "_outbox",
+        "_queue",
+        "_room",
+        "held",
+        "key",
+        "last_id",
+        "missed",
+        "next_try_at",
+        "runner",
+        "wake",
+    )
+
+    def __init__(self, key: str, destination: str, outbox: Outbox, room: Room) -> None:
+        self.key = key
+        self.last_id = 0
+        self.missed = False
+        self.held = False  # stands behind a dead letter until a person settles it
+        self.next_try_at = 0  # wall time of the next try while it waits; 0: does not wait
+        self.wake = asyncio.Event()  # cuts a wait short
+        self.runner: asyncio.Task[None] | None = None
+        self._destination = destination
+        self._outbox = outbox
+        self._room = room
+        self._queue: deque[Delivery] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def head(self) -> Delivery | None:
+        """The delivery that is next, where memory holds it."""
+        return self._queue[0] if self._queue else None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the lane may be forgotten: nothing waits in it, here or in the store."""
+        return not (self._queue or self.missed or self.held)
+
+    def offer(self, delivery: Delivery) -> None:
+        """Take in a delivery that was just handed on."""
+        if self.missed or delivery.id <= self.last_id:
+            return
+        if self._queue and (len(self._queue) >= LANE_DELIVERIES or self._bytes >= LANE_BYTES or self._room.is_full):
+            self.missed = True
+        else:
+            self._append(delivery)
+
+    def pop(self) -> Delivery | None:
+        """The next delivery, if memory holds one."""
+        if not self._queue:
+            return None
+        delivery = self._queue.popleft()
+        self._account(-len(delivery.envelope.body))
+        return delivery
+
+    def reopen(self, delivery: Delivery) -> None:
+        """Take in a dead letter that a person sends again; it goes before whatever came after it."""
+        if not self.missed or delivery.id <= self.last_id:  # else the store will give it in its turn
+            self.put_back([delivery])
+
+    def put_back(self, deliveries: Iterable[Delivery]) -> None:
+        """Return deliveries that failed for now to their places, by id."""
+        for delivery in deliveries:
+            place = bisect.bisect_left(self._queue, delivery.id, key=lambda waiting: waiting.id)
+            if place == len(self._queue) or self._queue[place].id != delivery.id:
+                self._queue.insert(place, delivery)
+                self._account(len(delivery.envelope.body))
+
+    async def refill(self) -> None:
+        """Read on in the store, when memory is empty and something was left there."""
+        if self._queue or not self.missed:
+            return
+        self.missed = False
+        try:
+            rows = await self._outbox.open_deliveries(
+                self._destination, self.key, self.last_id, LANE_DELIVERIES, LANE_BYTES
+            )
+        except BaseException:
+            self.missed = True
+            raise
+        if len(rows) >= LANE_DELIVERIES or sum(len(row.envelope.body) for row in rows) >= LANE_BYTES:
+            self.missed = True
+        # What was offered during the read is in the rows or above them; the rows go first.
+        offered = list(self._queue)
+        self._forget()
+        for delivery in rows if self.missed else [*rows, *(one for one in offered if not rows or one.id > rows[-1].id)]:
+            self._append(delivery)
+
+    def _append(self, delivery: Delivery) -> None:
+        self._queue.append(delivery)
+        self.last_id = max(self.last_id, delivery.id)
+        self._account(len(delivery.envelope.body))
+
+    def _forget(self) -> None:
+        self._account(-self._bytes)
+        self._queue.clear()
+
+    def _account(self, size: int) -> None:
+        self._bytes += size
+        self._room.taken += size

@@ -1,0 +1,1 @@
+"""Events become logs and metrics here, and only here."""

@@ -1,0 +1,1 @@
+"""Transforms: what their authors see, how they are loaded, and the worker processes that run them."""

@@ -1,0 +1,110 @@
+"""Keeps a source alive: started, run, and after a failure started again with back-off, while it shows as down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from hcsyncd.connectors.connector import Intake, Source
+from hcsyncd.errors import HcsyncdError, SourceError
+from hcsyncd.events import Event, SourceFailed, SourceStarted, SourceStopped
+
+FIRST_PAUSE_SECS = 0.5
+PAUSE_CAP_SECS = 30.0
+STEADY_SECS = 60.0  # a source that ran so long starts its back-off anew
+
+
+class SourceRunner:
+    """One source channel's source. A source object is started once: each start builds a new one."""
+
+    def __init__(
+        self, channel: str, build: Callable[[], Source], intake: Intake, emit: Callable[[Event], None]
+    ) -> None:
+        self.channel = channel
+        self.error = ""  # why it is down; "" while it is up
+        self._build = build
+        self._intake = intake
+        self._emit = emit
+        self._source: Source | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def is_up(self) -> bool:
+        return self._source is not None and not self.error
+
+    @property
+    def address(self) -> str:
+        return self._source.address if self._source else ""
+
+    @property
+    def source(self) -> Source | None:
+        """The source as it runs now."""
+        return self._source
+
+    async def start(self) -> None:
+        """Start now. Raises SourceError when that cannot be done; `keep` then goes on trying, `stop` gives up."""
+        source = self._build()
+        try:
+            await source.start()
+        except (SourceError, OSError) as error:
+            self.error = str(error)
+            with contextlib.suppress(HcsyncdError, OSError):
+                await source.stop()
+            raise SourceError(f"channel {self.channel}: {error}") from error
+        self._source = source
+        self.error = ""
+        self._emit(SourceStarted(self.channel, source.address))
+
+    def keep(self) -> None:
+        """Run it from here on, and start it again whenever it fails."""
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def stop(self) -> None:
+        """No new arrivals; those in hand are receipted and answered."""
+        self._stopping.set()
+        source = self._source
+        if source is not None:
+            await source.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if source is not None:
+            self._source = None
+            self._emit(SourceStopped(self.channel))
+
+    async def _keep(self) -> None:
+        pause = FIRST_PAUSE_SECS
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            began = loop.time()
+            error = await self._run_once()
+            if self._stopping.is_set():
+                return
+            if loop.time() - began > STEADY_SECS:
+                pause = FIRST_PAUSE_SECS
+            self.error = error
+            self._emit(SourceFailed(self.channel, error, pause))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, PAUSE_CAP_SECS)
+
+    async def _run_once(self) -> str:
+        """Run until the source ends; why it did."""
+        try:
+            if self._source is None:
+                await self.start()
+            source = self._source
+            assert source is not None
+            await source.run(self._intake)
+        except SourceError as error:
+            reason = str(error)
+        except Exception as error:  # a connector's defect must not stop the other channels
+            reason = f"{type(error).__name__} in the connector: {error}"
+        else:
+            reason = "the source ended by itself"
+        failed, self._source = self._source, None
+        if failed is not None and not self._stopping.is_set():
+            with contextlib.suppress(HcsyncdError, OSError):
+                await failed.stop()
+        return reason

@@ -1,0 +1,1 @@
+"""Stand-ins for the systems around a hospital, for demos, tests and onboarding."""

@@ -1,0 +1,60 @@
+-- What intake, the processor and the responder write and read.
+
+-- name: messages_by_identity
+SELECT identity, id, fingerprint FROM message WHERE identity IN (/*each*/ ? /*each*/) ORDER BY id;
+
+-- name: arrivals_by_key
+SELECT key, message_id FROM arrival WHERE key IN (/*each*/ ? /*each*/);
+
+-- name: insert_bodies
+INSERT INTO body (id, bytes) VALUES /*each*/ (?, ?) /*each*/;
+
+-- name: insert_messages
+INSERT INTO message (
+    id, channel, received_at, type, control_id, sender, receiver, state, reply_state, cause, text, body_id, bytes, peer, facts,
+    identity, fingerprint, reply, application_reply, reply_open, trace, parent, replay_of,
+    only_route, only_destination
+) VALUES /*each*/ (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /*each*/;
+
+-- name: insert_arrivals
+INSERT INTO arrival (key, message_id) VALUES /*each*/ (?, ?) /*each*/;
+
+-- name: replies_by_message
+SELECT id, reply, application_reply, reply_state, reply_open FROM message WHERE id IN (/*each*/ ? /*each*/);
+
+-- name: decide_replies
+UPDATE message SET reply = decided.column2, application_reply = decided.column3, reply_open = 0
+FROM (VALUES /*each*/ (?, ?, ?) /*each*/) AS decided
+WHERE message.id = decided.column1;
+
+-- name: free_identities
+UPDATE message SET identity = NULL WHERE id IN (/*each*/ ? /*each*/);
+
+-- name: mark_replied
+UPDATE message SET reply_state = ? WHERE id IN (/*each*/ ? /*each*/);
+
+-- name: undecided_messages
+SELECT id FROM message WHERE reply_open = 1 ORDER BY id;
+
+-- name: received_sizes
+SELECT id, bytes FROM message WHERE state = 'received' AND channel = ? AND id > ? ORDER BY id LIMIT ?;
+
+-- name: messages_with_bodies
+SELECT
+    message.id, channel, received_at, type, control_id, sender, receiver, body.bytes, trace, parent, replay_of,
+    only_route, only_destination, peer, facts
+FROM message JOIN body ON body.id = message.body_id
+WHERE message.id IN (/*each*/ ? /*each*/)
+ORDER BY message.id;
+
+-- name: count_received
+SELECT count(*) FROM message WHERE state = 'received';
+
+-- name: last_ids
+SELECT
+    (SELECT ifnull(max(id), 0) FROM message),
+    (SELECT ifnull(max(id), 0) FROM delivery),
+    (SELECT ifnull(max(id), 0) FROM body);
+
+-- name: store_name
+SELECT name FROM store;

@@ -1,0 +1,153 @@
+"""The store as a whole: opened on a folder, a bundle of ports, closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from hcsyncd.clock import Clock
+from hcsyncd.errors import StoreError
+from hcsyncd.events import Event
+from hcsyncd.message import DeliveryState
+from hcsyncd.store.diagnosis import diagnose
+from hcsyncd.store.history import SqliteHistory
+from hcsyncd.store.inbox import SqliteInbox
+from hcsyncd.store.lock import FolderLock
+from hcsyncd.store.outbox import SqliteOutbox
+from hcsyncd.store.queries import QUERIES
+from hcsyncd.store.readers import Readers
+from hcsyncd.store.repairs import SqliteRepairs
+from hcsyncd.store.schema import load_migrations, migrate
+from hcsyncd.store.writer import Writer
+
+FILE = "store.db"
+OLDEST_SQLITE = (3, 51, 3)  # before it, two connections that write or checkpoint at once can damage a write-ahead log
+PAGE_BYTES = 8192  # some bodies of a usual HL7 message fit into one
+CACHE_KIBIBYTES = 16384
+STATEMENTS = 256  # prepared and kept
+LOG_BYTES = 64 << 20  # the write-ahead log is cut back to this after a burst
+BUSY_MILLISECONDS = 5000  # a backup program may hold the file for a moment
+QUICK_CHECK_BYTES = 64 << 20  # larger files are not read through at the start after a crash
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What an earlier run left to do."""
+
+    messages: int = 0  # received, not yet handed on
+    deliveries: int = 0  # open
+    sending: int = 0  # of these, claimed: their sends may or may not have happened
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An open store file, before it belongs to an event loop."""
+
+    lock: FolderLock
+    connection: apsw.Connection
+    readers: Readers
+    name: str
+    recovered: Recovered
+
+
+class Store:
+    """The SQLite store of one folder: one writer thread, a few readers, one owner process."""
+
+    def __init__(self, opened: _Opened, emit: Callable[[Event], None], clock: Clock) -> None:
+        self._lock = opened.lock
+        self._readers = opened.readers
+        self._writer = Writer(opened.connection, emit, clock)
+        self.name = opened.name  # twelve hexadecimal digits, given once when the file was made
+        self.recovered = opened.recovered
+        self.inbox = SqliteInbox(self._writer, opened.readers)
+        self.outbox = SqliteOutbox(self._writer, opened.readers)
+        self.history = SqliteHistory(opened.readers)
+        self.repairs = SqliteRepairs(self._writer)
+
+    @classmethod
+    async def open(cls, folder: Path, emit: Callable[[Event], None], clock: Clock) -> Store:
+        """Open the store of a folder, making what is not there yet. It belongs to the running loop.
+
+        Raises StoreError, saying what to do, when the folder is in use or cannot be written, and when the file is
+        damaged, another program's, or from a newer version.
+        """
+        return cls(await asyncio.to_thread(_open, folder, clock.now()), emit, clock)
+
+    @property
+    def pending(self) -> int:
+        """Writes that are not committed yet."""
+        return self._writer.pending
+
+    async def close(self) -> None:
+        """Commit what waits, end what is read, leave one whole file."""
+        try:
+            await self._readers.close()
+            await self._writer.close()
+        finally:
+            self._lock.release()
+
+
+def _open(folder: Path, now: int) -> _Opened:
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < OLDEST_SQLITE:
+        raise StoreError(f"SQLite {apsw.sqlite_lib_version()} can damage a store: install apsw 3.51.3 or later")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the store folder {folder} ({error.strerror}): name a folder that can be made"
+        ) from error
+    path = folder / FILE
+    with ExitStack() as undo:
+        lock = FolderLock(folder)
+        undo.callback(lock.release)
+        try:
+            connection = _connect(path, undo)
+            migrate(connection, load_migrations(), now)
+            name: str = connection.execute(QUERIES["store_name"].text).get
+            recovered = _recovered(connection)
+            opened = _Opened(lock, connection, Readers(path, BUSY_MILLISECONDS), name, recovered)
+        except apsw.Error as error:
+            raise diagnose(error, f"opening the store {path}") from error
+        undo.pop_all()
+    return opened
+
+
+def _connect(path: Path, undo: ExitStack) -> apsw.Connection:
+    """The writer's connection, to a file that looks whole."""
+    crashed = path.with_name(f"{path.name}-wal").exists()  # a clean end takes the log away
+    connection = apsw.Connection(str(path), statementcachesize=STATEMENTS)
+    undo.callback(connection.close)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    # The page size counts only before the file has a page; the rest belongs to the connection.
+    for setting in (
+        f"page_size = {PAGE_BYTES}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "wal_autocheckpoint = 0",
+        f"journal_size_limit = {LOG_BYTES}",
+        f"cache_size = -{CACHE_KIBIBYTES}",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {setting}").fetchall()
+    if crashed and path.stat().st_size <= QUICK_CHECK_BYTES:
+        finding: str = connection.execute("PRAGMA quick_check(1)").get
+        if finding != "ok":
+            raise StoreError(
+                f"the store {path} is damaged ({finding.splitlines()[-1]}): "
+                f"keep a copy of its folder, and bring back a backup"
+            )
+    return connection
+
+
+def _recovered(connection: apsw.Connection) -> Recovered:
+    messages: int = connection.execute(QUERIES["count_received"].text).get
+    found: Any = connection.execute(QUERIES["count_open"].text)
+    deliveries: dict[str, int] = dict(found)
+    return Recovered(messages, sum(deliveries.values()), deliveries.get(DeliveryState.SENDING, 0))

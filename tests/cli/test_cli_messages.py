@@ -1,0 +1,270 @@
+"""The commands on messages, dead letters, channels and the daemon, against a real store and control socket."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hcsyncd.cli.main import cli
+from hcsyncd.message import DeliveryState, Keys
+from tests.fakes.desk import Desk, adt
+
+
+class Person:
+    """Types commands at the desk's site."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def types(self, *args: str, stdin: str | bytes | None = None, env: dict[str, str] | None = None) -> Result:
+        return CliRunner(env=env).invoke(cli, [*args, "--site", str(self.desk.site)], input=stdin)
+
+    def does(self, *args: str, **more: Any) -> str:
+        """The output of a command that succeeds."""
+        result = self.types(*args, **more)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def reads(self, *args: str) -> Any:
+        """The JSON of a command that succeeds."""
+        return json.loads(self.does(*args, "--json"))
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Iterator[Person]:
+    with Desk(tmp_path / "site") as desk:
+        yield Person(desk)
+
+
+def test_list_shows_plain_columns_in_a_pipe(person: Person) -> None:
+    first, second = person.desk.receive("A1"), person.desk.receive("A2")
+    head, *rows = person.does("messages", "list").splitlines()
+    assert head.split() == ["id", "received", "channel", "type", "control", "id", "state", "cause", "bytes"]
+    assert [row.split()[0] for row in rows] == [str(second), str(first)]
+    assert "2023-11-14" in rows[0] or "2023-11-15" in rows[0]
+    assert "ADT^A01" in rows[0]
+    assert [row["id"] for row in person.reads("messages", "list", "--oldest-first")] == [first, second]
+
+
+def test_list_passes_the_filter_on(person: Person) -> None:
+    person.desk.receive("A1")
+    dead, _ = person.desk.dead_delivery("A2")
+    for narrowing in (
+        ["--state", "dead"],
+        ["--destination", "relay_out"],
+        ["--route", "relay"],
+        ["--cause", "ack-AR"],
+        ["--control-id", "*2"],
+        ["--since", "2023-11-14T22:13:22Z"],
+    ):
+        assert [row["id"] for row in person.reads("messages", "list", *narrowing)] == [dead], narrowing
+    assert person.reads("messages", "list", "--since", "1h") == []
+    result = person.types("messages", "list", "--limit", "1")
+    assert len(result.stdout.splitlines()) == 2
+    assert "--limit N shows more" in result.stderr
+
+
+def test_what_a_sender_wrote_cannot_command_the_terminal(person: Person) -> None:
+    person.desk.receive("A1", keys=Keys("ADT^A01", "\x1b]0;owned\x07", "EHR", "RX"))
+    shown = person.does("messages", "list")
+    assert "\x1b" not in shown
+    assert "\\x1b]0;owned\\x07" in shown
+
+
+def test_show_tells_all_but_the_bytes(person: Person) -> None:
+    message_id, _ = person.desk.dead_delivery()
+    shown = person.does("messages", "show", str(message_id))
+    for expected in (
+        "Message 1",
+        "adt_in",
+        "10.0.0.5:40001",
+        "EHR|HOSP",
+        "relay_out",
+        "ack-AR",
+        "MSA|AR|M1",
+        "MSA|AA|M1",
+    ):
+        assert expected in shown
+    assert "PID|1" not in shown
+    assert "body" not in person.reads("messages", "show", str(message_id))
+
+
+def test_show_body_writes_a_segment_a_line_and_raw_the_bytes(person: Person) -> None:
+    message_id = person.desk.receive()
+    assert "  PID|1||123^^^MR\n" in person.does("messages", "show", str(message_id), "--body")
+    raw = person.types("messages", "show", str(message_id), "--raw")
+    assert raw.stdout_bytes == adt("M1")
+
+
+def test_trace_draws_the_tree(person: Person) -> None:
+    message_id, delivery_id = person.desk.dead_delivery()
+    person.does("messages", "replay", str(message_id), "--yes")
+    lines = person.does("messages", "trace", str(message_id)).splitlines()
+    assert lines[0].startswith(f"message {message_id}  adt_in  ADT^A01  M1  2023-11-1")
+    assert lines[1].startswith(f"├─ delivery {delivery_id}  relay -> relay_out  closed")
+    assert lines[2].startswith("│  └─ try 1  +0 ms, took 250 ms  dead  ack-AR")
+    assert lines[3].startswith(f"└─ message {message_id + 1}  adt_in  ADT^A01  M1  replay of {message_id}  +")
+    assert len(person.reads("messages", "trace", str(message_id))["messages"]) == 2
+
+
+def test_replay_wants_ids_or_a_filter(person: Person) -> None:
+    message_id = person.desk.receive()
+    for args in ([], [str(message_id), "--channel", "adt_in"]):
+        result = person.types("messages", "replay", *args)
+        assert result.exit_code == 2
+        assert "either IDs, or a filter" in result.stderr
+    result = person.types("messages", "replay", "99", "--yes")
+    assert (result.exit_code, "no message 99" in result.stderr) == (2, True)
+
+
+def test_replay_asks_and_without_a_terminal_does_nothing(person: Person) -> None:
+    message_id = person.desk.receive()
+    result = person.types("messages", "replay", str(message_id))
+    assert result.exit_code == 2
+    assert "Replay 1 message? There is no terminal to ask on: give --yes." in result.stderr
+    assert len(person.reads("messages", "list")) == 1
+
+
+def test_replay_of_a_filter_is_in_order_and_dry_run_does_nothing(person: Person) -> None:
+    ids = [person.desk.receive(f"A{number}") for number in range(3)]
+    person.desk.receive("B1")
+    listed = person.reads("messages", "replay", "--control-id", "A*", "--dry-run")
+    assert [row["id"] for row in listed] == ids
+    assert len(person.desk.waiting()) == 4
+    done = person.reads("messages", "replay", "--control-id", "A*", "--to", "relay_out", "--route", "relay", "--yes")
+    assert [original for original, _ in done["copies"]] == ids
+    copies = person.desk.waiting()[4:]
+    assert [copy.replay_of for copy in copies] == ids
+    assert {(copy.only_route, copy.only_destination) for copy in copies} == {("relay", "relay_out")}
+
+
+def test_replay_of_more_than_a_page(person: Person) -> None:
+    ids = person.desk.receive_many(1003)
+    done = person.reads("messages", "replay", "--type", "ADT*", "--yes")
+    assert [original for original, _ in done["copies"]] == ids
+
+
+def test_a_refusal_of_the_daemon_is_told(person: Person) -> None:
+    message_id = person.desk.receive()
+    result = person.types("messages", "replay", str(message_id), "--to", "nope", "--yes")
+    assert result.exit_code == 4
+    assert result.stderr == "hcsyncd: there is no destination nope; known: archive_out, events_out, relay_out\n"
+
+
+def test_replay_with_a_repaired_body(person: Person, tmp_path: Path) -> None:
+    bad = person.desk.dead_on_arrival()
+    repaired = tmp_path / "fixed.hl7"
+    repaired.write_bytes(adt("FIX1"))
+    person.does("dead", "replay", str(bad), "--body", str(repaired), "--yes")
+    (copy,) = person.desk.waiting()
+    assert (copy.body, copy.keys.control_id) == (adt("FIX1"), "FIX1")
+    person.does("messages", "replay", str(bad), "--body", "-", "--yes", stdin=adt("FIX2"))
+    assert person.desk.waiting()[-1].body == adt("FIX2")
+    two = person.types("messages", "replay", str(bad), str(copy.id), "--body", str(repaired), "--yes")
+    assert (two.exit_code, "stands in for one message; 2 are meant" in two.stderr) == (2, True)
+
+
+def test_replay_edited_in_an_editor(person: Person, tmp_path: Path) -> None:
+    message_id = person.desk.receive("M1")
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/|123^/|456^/' \"$1\"\n")
+    editor.chmod(0o755)
+    person.does("messages", "replay", str(message_id), "--edit", "--yes", env={**os.environ, "EDITOR": str(editor)})
+    assert person.desk.waiting()[-1].body == adt("M1").replace(b"|123^", b"|456^")
+    editor.write_text("#!/bin/sh\n:\n")
+    unchanged = person.types(
+        "messages", "replay", str(message_id), "--edit", "--yes", env={**os.environ, "EDITOR": str(editor)}
+    )
+    assert (unchanged.exit_code, "Nothing was changed" in unchanged.stderr) == (2, True)
+
+
+def test_dead_letters_are_grouped_by_cause(person: Person) -> None:
+    assert person.does("dead", "list") == "No dead letters.\n"
+    person.desk.dead_on_arrival()
+    person.desk.dead_delivery("A1")
+    person.desk.dead_delivery("A2")
+    lines = person.does("dead", "list").splitlines()
+    assert [line for line in lines if line.endswith(")") and "message" not in line] == ["ack-AR (2)", "no-msh (1)"]
+    assert any("relay -> relay_out" in line and "the other side said no" in line for line in lines)
+    assert any("at arrival" in line and "no MSH segment" in line for line in lines)
+    assert len(person.reads("dead", "list", "--cause", "ack-AR")) == 2
+    assert "MSA|AR|A1" in person.does("dead", "show", "2")
+
+
+def test_dead_replay_by_id_by_filter_and_all(person: Person) -> None:
+    first, delivery_id = person.desk.dead_delivery("A1")
+    second, _ = person.desk.dead_delivery("A2", destination="events_out")
+    third = person.desk.dead_on_arrival()
+    assert len(person.reads("dead", "replay", "--all", "--dry-run")) == 3
+    assert person.does("dead", "replay", str(first), "--yes") == f"delivery {delivery_id} is sent again\n"
+    assert len(person.reads("dead", "replay", "--destination", "events_out", "--yes")["reopened"]) == 1
+    assert [original for original, _ in person.reads("dead", "replay", "--all", "--yes")["copies"]] == [third]
+    assert person.reads("dead", "list") == []
+    for args, told in (
+        ([], "Say which dead letters"),
+        ([str(second), "--all"], "Say which dead letters"),
+        ([str(second)], f"Message {second} has no such dead letter"),
+    ):
+        result = person.types("dead", "replay", *args, "--yes")
+        assert (result.exit_code, told in result.stderr) == (2, True)
+
+
+def test_dead_discard_wants_a_reason(person: Person) -> None:
+    bad, _ = person.desk.dead_delivery()
+    assert person.types("dead", "discard", str(bad), "--yes").exit_code == 2
+    assert person.types("dead", "discard", str(bad), "--yes", "--reason", " ").exit_code == 2
+    assert person.does("dead", "discard", str(bad), "--reason", "test patient", "--yes") == "1 discarded\n"
+    shown = person.reads("messages", "show", str(bad))
+    assert (shown["deliveries"][0]["state"], shown["deliveries"][0]["text"]) == ("closed", "test patient")
+
+
+def test_unsure_deliveries_are_dead_letters_too(person: Person) -> None:
+    message_id = person.desk.receive()
+    (delivery_id,) = person.desk.hand_on(message_id, ("relay", "relay_out"))
+    person.desk.settle(message_id, delivery_id, DeliveryState.UNSURE, "answer-lost")
+    (letter,) = person.reads("dead", "list")
+    assert (letter["delivery"]["state"], letter["message"]["id"]) == ("unsure", message_id)
+
+
+def test_status_is_ready_or_says_why_not(person: Person) -> None:
+    person.desk.dead_delivery()
+    shown = person.does("status")
+    for expected in (
+        "hcsyncd 1.2.3",
+        "ready",
+        "generation 3",
+        "60.0 MB",
+        "http://127.0.0.1:9464/metrics",
+        "connect-refused",
+    ):
+        assert expected in shown
+    assert "1 message with dead letters: hcsyncd dead list" in shown
+    person.desk.live.not_ready = ("channel adt_in is down: address in use",)
+    result = person.types("status")
+    assert result.exit_code == 1
+    assert "not ready" in result.stdout
+    assert "channel adt_in is down: address in use" in result.stdout
+    assert person.types("status", "--json").exit_code == 1
+
+
+def test_channels_show_what_they_carried(person: Person) -> None:
+    person.desk.dead_delivery()
+    lines = person.does("channels").splitlines()
+    assert lines[1].split()[:6] == ["adt_in", "source", "mllp", "hl7", "up", "127.0.0.1:2575"]
+    assert "1 dead" in lines[1]
+    assert {"relay_out", "down", "7"} <= set(lines[2].split())
+    assert "connect-refused; next try" in lines[2]
+    assert [channel["name"] for channel in person.reads("channels")] == ["adt_in", "relay_out"]
+
+
+def test_reload_says_what_changed(person: Person) -> None:
+    assert person.does("reload") == "route events: added\ngeneration 4 is live\n"
+    person.desk.live.changes = ()
+    assert person.does("reload") == "nothing has changed; generation 4 goes on\n"
+    assert person.reads("reload")["generation"] == 4

@@ -1,0 +1,229 @@
+"""An operator's desk: a real store, the real verbs and the real control socket; the daemon's live side is scripted.
+
+Runs an event loop in a thread of its own, so that the command line, which is not asynchronous, can be tried against it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hcsyncd.errors import ConfigError
+from hcsyncd.events import Event
+from hcsyncd.formats.format import Format
+from hcsyncd.formats.hl7.format import Hl7Format, Hl7Options
+from hcsyncd.message import Delivery, DeliveryState, Keys, Message, MessageState
+from hcsyncd.runtime.control import ControlServer, socket_path
+from hcsyncd.runtime.verbs import ChannelStatus, DaemonStatus, Health, Operator, Reloaded
+from hcsyncd.store.ports import Handoff, NewDelivery, NewMessage, Outcome, Stored
+from hcsyncd.store.store import Store
+from tests.fakes.clock import FakeClock
+
+ADT = b"MSH|^~\\&|EHR|HOSP|RX|LAB|20261122140300||ADT^A01^ADT_A01|%s|P|2.5\rPID|1||123^^^MR\r"
+ROUTES = {"events": ("events_out",), "relay": ("relay_out", "archive_out")}
+
+Result = TypeVar("Result")
+
+
+def adt(control_id: str) -> bytes:
+    return ADT % control_id.encode()
+
+
+@dataclass
+class ScriptedLive:
+    """The daemon's live side. What it was told is kept in ``woken``, ``requeued`` and ``released``."""
+
+    not_ready: tuple[str, ...] = ()
+    refusal: ConfigError | None = None
+    changes: tuple[str, ...] = ("route events: added",)
+    woken: list[str] = field(default_factory=list)
+    requeued: list[Delivery] = field(default_factory=list)
+    released: list[tuple[str, str]] = field(default_factory=list)
+    known: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(ROUTES))
+
+    def status(self) -> DaemonStatus:
+        return DaemonStatus(
+            version="1.2.3",
+            pid=4711,
+            site="/etc/hcsyncd",
+            generation=3,
+            started_at=1_700_000_000_000_000,
+            activated_at=1_700_000_060_000_000,
+            not_ready=self.not_ready,
+            pending_writes=0,
+            workers=2,
+            memory_bytes=60_000_000,
+            free_bytes=5_000_000_000,
+            http="127.0.0.1:9464",
+        )
+
+    def channels(self) -> Sequence[ChannelStatus]:
+        return (
+            ChannelStatus("adt_in", "source", "mllp", "hl7", Health.UP, address="127.0.0.1:2575", connections=2),
+            ChannelStatus(
+                "relay_out",
+                "destination",
+                "mllp",
+                "hl7",
+                Health.DOWN,
+                address="10.0.0.9:2575",
+                error="connect-refused",
+                queued=7,
+                oldest_at=1_700_000_000_000_000,
+                next_try_at=1_700_000_030_000_000,
+            ),
+        )
+
+    def routes(self) -> Mapping[str, Sequence[str]]:
+        return self.known
+
+    async def reload(self) -> Reloaded:
+        if self.refusal:
+            raise self.refusal
+        return Reloaded(generation=4, changes=self.changes)
+
+    def format_of(self, channel: str) -> Format | None:
+        return Hl7Format(Hl7Options()) if channel == "adt_in" else None
+
+    def wake(self, channel: str) -> None:
+        self.woken.append(channel)
+
+    def requeue(self, deliveries: Sequence[Delivery]) -> None:
+        self.requeued += deliveries
+
+    def release(self, destination: str, lane: str) -> None:
+        self.released.append((destination, lane))
+
+
+class Desk:
+    """Open it with ``with``; every call waits for its result."""
+
+    def __init__(self, site: Path) -> None:
+        self.site = site
+        self.clock = FakeClock()
+        self.live = ScriptedLive()
+        self.events: list[Event] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> Desk:
+        self.site.mkdir(exist_ok=True)
+        (self.site / "routes.yaml").write_text("routes: []\n")
+        self._thread.start()
+        self.run(self._open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _open(self) -> None:
+        data = self.site / "var"
+        self.store = await Store.open(data, self.events.append, self.clock)
+        self.operator = Operator(self.store.history, self.store.repairs, self.live, self.events.append)
+        self._server = ControlServer(socket_path(data), self.operator.verbs(), self.events.append)
+        await self._server.start()
+
+    async def _close(self) -> None:
+        await self._server.stop()
+        await self.store.close()
+
+    def waiting(self) -> list[Message]:
+        """What the road would take next."""
+        return self.run(self.store.inbox.received("adt_in", 0, 100, 1_000_000))
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    def verb(self, name: str, **args: Any) -> Any:
+        """Carry out a verb without the socket between."""
+        return self.run(self._verb(name, args))
+
+    async def _verb(self, name: str, args: dict[str, Any]) -> Any:
+        return await self.operator.verbs()[name](args)
+
+    # Messages in the states that a road would have brought them to
+
+    def receive(self, control_id: str = "M1", **changes: Any) -> int:
+        return self.run(self._receive(control_id, changes))
+
+    async def _receive(self, control_id: str, changes: dict[str, Any]) -> int:
+        self.clock.advance(1)
+        body = changes.pop("body", adt(control_id))
+        known: dict[str, Any] = {
+            "channel": "adt_in",
+            "received_at": self.clock.now(),
+            "keys": Keys("ADT^A01", control_id, "EHR|HOSP", "RX|LAB"),
+            "body": body,
+            "peer": "10.0.0.5:40001",
+            "reply": b"MSH|^~\\&|RX\rMSA|AA|" + control_id.encode() + b"\r",
+        }
+        stored = await self.store.inbox.put(NewMessage(**(known | changes)))
+        assert isinstance(stored, Stored)
+        return stored.message_id
+
+    def receive_many(self, count: int) -> list[int]:
+        return self.run(self._receive_many(count))
+
+    async def _receive_many(self, count: int) -> list[int]:
+        return list(await asyncio.gather(*(self._receive(f"M{number}", {}) for number in range(count))))
+
+    def dead_on_arrival(self, control_id: str = "BAD") -> int:
+        """A message that nobody could read."""
+        return self.receive(
+            control_id, state=MessageState.DEAD, cause="no-msh", text="no MSH segment", body=b"PID|1\r", keys=Keys()
+        )
+
+    def hand_on(self, message_id: int, *ways: tuple[str, str], failed: bool = False) -> list[int]:
+        """Deliveries by route and destination; failed: their route's transform did."""
+        return self.run(self._hand_on(message_id, ways, failed=failed))
+
+    async def _hand_on(self, message_id: int, ways: tuple[tuple[str, str], ...], *, failed: bool) -> list[int]:
+        deliveries = tuple(
+            NewDelivery(
+                route=route,
+                destination=destination,
+                lane="",
+                content_type="application/json",
+                key=f"key-{message_id}-{destination}",
+                body=None if failed else b'{"event":"admission"}',
+                state=DeliveryState.DEAD if failed else DeliveryState.READY,
+                cause="unmapped-code" if failed else "",
+                text="mapping table 'wards' has no entry for 'W9'" if failed else "",
+            )
+            for route, destination in ways
+        )
+        state = MessageState.DEAD if failed else MessageState.ROUTED
+        (ids,) = await self.store.outbox.hand_on([Handoff(message_id, state, deliveries)])
+        return ids
+
+    def settle(
+        self, message_id: int, delivery_id: int, state: DeliveryState, cause: str = "", answer: bytes = b""
+    ) -> None:
+        """One attempt, and how it ended."""
+        started_at = self.clock.now()
+        self.clock.advance(0.25)
+        text = "the other side said no" if cause else ""
+        outcome = Outcome(
+            delivery_id, message_id, state, 1, started_at, self.clock.now(), cause=cause, text=text, answer=answer
+        )
+        self.run(self._settle(outcome))
+
+    async def _settle(self, outcome: Outcome) -> None:
+        await self.store.outbox.settle(outcome)
+
+    def dead_delivery(self, control_id: str = "M1", destination: str = "relay_out") -> tuple[int, int]:
+        """A message whose one delivery died after it was made: its id, and the delivery's."""
+        message_id = self.receive(control_id)
+        route = next(name for name, destinations in ROUTES.items() if destination in destinations)
+        (delivery_id,) = self.hand_on(message_id, (route, destination))
+        self.settle(
+            message_id, delivery_id, DeliveryState.DEAD, "ack-AR", b"MSH|^~\\&|LAB\rMSA|AR|" + control_id.encode()
+        )
+        return message_id, delivery_id

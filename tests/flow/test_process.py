@@ -1,0 +1,104 @@
+"""The processor on a real store: order through overflow, nothing twice, nothing left."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from hcsyncd.flow import process
+from hcsyncd.flow.process import Backlog
+from hcsyncd.message import Keys, Message, MessageState
+from hcsyncd.store.ports import Handoff
+from hcsyncd.store.store import Store
+from tests.fakes.stored import arrival, stored
+
+
+async def put(store: Store, count: int) -> list[Message]:
+    """Store messages, and give them as intake does."""
+    news = [arrival(number, identity=b"") for number in range(count)]
+    ids = [stored(answer) for answer in await asyncio.gather(*(store.inbox.put(new) for new in news))]
+    return [Message(id_, "adt", new.received_at, Keys(), new.body, id_) for id_, new in zip(ids, news, strict=True)]
+
+
+async def take_all(backlog: Backlog, store: Store, count: int) -> list[int]:
+    """Take and hand on batches until there are so many."""
+    taken: list[int] = []
+    while len(taken) < count:
+        batch = await asyncio.wait_for(backlog.take(), 5)
+        await store.outbox.hand_on([Handoff(message.id, MessageState.UNROUTED) for message in batch])
+        backlog.handed_on(batch)
+        taken += [message.id for message in batch]
+    return taken
+
+
+async def test_what_the_last_run_left_comes_first_and_fresh_ones_follow(store: Store) -> None:
+    left = await put(store, 10)
+    backlog = Backlog("adt", store.inbox)
+    fresh = await put(store, 10)
+    for message in fresh:
+        backlog.offer(message)
+    expected = [message.id for message in (*left, *fresh)]
+    assert await take_all(backlog, store, 20) == expected
+    await asyncio.wait_for(_dry(backlog), 5)
+
+
+async def _dry(backlog: Backlog) -> None:
+    """The backlog looks whether it is dry when somebody wants to take."""
+    taking = asyncio.create_task(backlog.take())
+    await backlog.dry()
+    taking.cancel()
+
+
+async def test_what_does_not_fit_into_memory_comes_from_the_store_in_order(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "BACKLOG_MESSAGES", 5)
+    monkeypatch.setattr(process, "REFILL_MESSAGES", 7)
+    monkeypatch.setattr(process, "BATCH_MESSAGES", 3)
+    backlog = Backlog("adt", store.inbox)
+    ids: list[int] = []
+    taken: list[int] = []
+    for size in (4, 30, 1, 12):
+        messages = await put(store, size)
+        ids += [message.id for message in messages]
+        for message in messages:
+            backlog.offer(message)
+        taken += await take_all(backlog, store, size // 2)
+    taken += await take_all(backlog, store, len(ids) - len(taken))
+    assert taken == ids
+
+
+async def test_messages_under_way_are_never_given_twice(store: Store) -> None:
+    messages = await put(store, 5)
+    backlog = Backlog("adt", store.inbox)
+    first = await backlog.take()
+    backlog.look_again()
+    for message in messages:
+        backlog.offer(message)
+    later = await put(store, 1)
+    second = await backlog.take()
+    assert [message.id for message in first] == [message.id for message in messages]
+    assert [message.id for message in second] == [later[0].id]
+
+
+async def test_a_replay_is_found_even_when_younger_messages_were_taken(store: Store) -> None:
+    backlog = Backlog("adt", store.inbox)
+    hidden = await put(store, 1)
+    shown = await put(store, 1)
+    taken = await take_all(backlog, store, 2)
+    assert taken == [hidden[0].id, shown[0].id]
+    copies = await store.repairs.replay([hidden[0].id], "", "", None)
+    younger = await put(store, 1)
+    backlog.offer(younger[0])
+    assert [message.id for message in await backlog.take()] == [younger[0].id]
+    backlog.look_again()
+    again = await backlog.take()
+    assert [(message.id, message.replay_of) for message in again] == [(copies[0], hidden[0].id)]
+
+
+async def test_batches_are_bounded_by_bytes_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "BATCH_BYTES", 50)
+    backlog = Backlog("adt", store.inbox)
+    await put(store, 10)
+    assert len(await backlog.take()) < 5
