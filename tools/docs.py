@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import dataclasses
 import difflib
 import inspect
 import io
@@ -47,7 +46,7 @@ def events_page() -> str:
     lines += ["An event's name in the log is its class name in snake case.", ""]
     for event in _declared(events, events.Event):
         lines += [f"## {event.__name__}", "", f"{_text(event.__doc__)} Level: `{event.level}`.", ""]
-        fields = [field.name for field in dataclasses.fields(event)]
+        fields = event.__struct_fields__
         meanings = {name: _field_comments().get((event.__name__, name), "") for name in fields}
         lines += [f"- `{name}`: {meaning}" if meaning else f"- `{name}`" for name, meaning in meanings.items()]
         lines += [""] if fields else []

@@ -5,12 +5,12 @@ No event holds a body, a secret or a patient's data: identifiers, codes, counts 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from hcsyncd.record import Record
 
-@dataclass(frozen=True, slots=True)
-class Event:
+
+class Event(Record, frozen=True):
     """The root. ``level`` is the log level at which a person wants to read of it."""
 
     level: ClassVar[str] = "info"
@@ -19,8 +19,7 @@ class Event:
 # The daemon
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonStarted(Event):
+class DaemonStarted(Event, frozen=True):
     """The daemon is ready: everything is bound and the store is recovered."""
 
     version: str
@@ -29,23 +28,20 @@ class DaemonStarted(Event):
     recovered_deliveries: int  # open when the daemon last ended
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonStopping(Event):
+class DaemonStopping(Event, frozen=True):
     """A stop was asked for; intake is being closed."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonStopped(Event):
+class DaemonStopped(Event, frozen=True):
     """Everything is closed."""
 
     open_deliveries: int
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationActivated(Event):
+class GenerationActivated(Event, frozen=True):
     """A configuration is live."""
 
     generation: int
@@ -54,8 +50,7 @@ class GenerationActivated(Event):
     changes: str  # in words; "" at the start
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationRefused(Event):
+class GenerationRefused(Event, frozen=True):
     """A reload did not go through; the running configuration stays."""
 
     level: ClassVar[str] = "error"
@@ -63,24 +58,21 @@ class GenerationRefused(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ControlUsed(Event):
+class ControlUsed(Event, frozen=True):
     """An operator gave a command over the control socket."""
 
     verb: str
     user_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ControlRefused(Event):
+class ControlRefused(Event, frozen=True):
     """Another user knocked at the control socket and was turned away."""
 
     level: ClassVar[str] = "warning"
     user_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ControlFailed(Event):
+class ControlFailed(Event, frozen=True):
     """A command over the control socket could not be carried out; ``code`` is its error's."""
 
     level: ClassVar[str] = "warning"
@@ -90,8 +82,7 @@ class ControlFailed(Event):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class DiskLow(Event):
+class DiskLow(Event, frozen=True):
     """Free space fell below the bound: intake is refused until it is back."""
 
     level: ClassVar[str] = "error"
@@ -99,46 +90,40 @@ class DiskLow(Event):
     bound_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class DiskRecovered(Event):
+class DiskRecovered(Event, frozen=True):
     """Free space is back; intake is open."""
 
     free_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFailed(Event):
+class StoreFailed(Event, frozen=True):
     """The store could not commit."""
 
     level: ClassVar[str] = "error"
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRecovered(Event):
+class StoreRecovered(Event, frozen=True):
     """The store commits again after a failure."""
 
 
 # Sources
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStarted(Event):
+class SourceStarted(Event, frozen=True):
     """A source is bound or connected."""
 
     channel: str
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStopped(Event):
+class SourceStopped(Event, frozen=True):
     """A source was stopped on purpose."""
 
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFailed(Event):
+class SourceFailed(Event, frozen=True):
     """A source could not start or ended by itself; it is tried again after ``retry_secs``."""
 
     level: ClassVar[str] = "error"
@@ -147,8 +132,7 @@ class SourceFailed(Event):
     retry_secs: float
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOpened(Event):
+class ConnectionOpened(Event, frozen=True):
     """A peer connected to a listener."""
 
     level: ClassVar[str] = "debug"
@@ -156,8 +140,7 @@ class ConnectionOpened(Event):
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionClosed(Event):
+class ConnectionClosed(Event, frozen=True):
     """A peer's connection ended; ``reason`` is a stable code: peer-closed, idle, reset, frame-timeout, stopping,
     store-failed."""
 
@@ -167,8 +150,7 @@ class ConnectionClosed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionRefused(Event):
+class ConnectionRefused(Event, frozen=True):
     """A peer was turned away; ``reason`` is a stable code: not-allowed, too-many, no-resources, tls, gone,
     unauthorized."""
 
@@ -178,16 +160,14 @@ class ConnectionRefused(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateReloaded(Event):
+class CertificateReloaded(Event, frozen=True):
     """A channel's certificate files have changed; new connections use them."""
 
     channel: str
     file: str
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateRefused(Event):
+class CertificateRefused(Event, frozen=True):
     """A channel's certificate files have changed and will not load; the last good ones stay in use."""
 
     level: ClassVar[str] = "error"
@@ -195,8 +175,7 @@ class CertificateRefused(Event):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class FrameFaulted(Event):
+class FrameFaulted(Event, frozen=True):
     """Bytes on the wire were no frame; ``fault`` is a stable code: noise, unfinished, oversize, empty,
     end-without-start."""
 
@@ -207,8 +186,7 @@ class FrameFaulted(Event):
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class FaultTolerated(Event):
+class FaultTolerated(Event, frozen=True):
     """A known sender fault was overlooked, as the channel allows; ``switch`` is the option's name."""
 
     level: ClassVar[str] = "debug"
@@ -216,8 +194,7 @@ class FaultTolerated(Event):
     switch: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileTaken(Event):
+class FileTaken(Event, frozen=True):
     """A folder source took a whole file: all its messages are stored and it is archived."""
 
     channel: str
@@ -227,8 +204,7 @@ class FileTaken(Event):
     rejected: int = 0  # of the messages: stored as dead letters at once
 
 
-@dataclass(frozen=True, slots=True)
-class WatchFailed(Event):
+class WatchFailed(Event, frozen=True):
     """A folder source cannot be woken by the system; it finds files by scanning alone."""
 
     level: ClassVar[str] = "warning"
@@ -237,8 +213,7 @@ class WatchFailed(Event):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileRefused(Event):
+class FileRefused(Event, frozen=True):
     """A folder source could not take a file; it stays where ``moved_to`` says."""
 
     level: ClassVar[str] = "error"
@@ -251,8 +226,7 @@ class FileRefused(Event):
 # Messages
 
 
-@dataclass(frozen=True, slots=True)
-class MessageReceived(Event):
+class MessageReceived(Event, frozen=True):
     """An arrival is on stable storage."""
 
     level: ClassVar[str] = "debug"
@@ -263,16 +237,14 @@ class MessageReceived(Event):
     seconds: float  # from arrival to commit
 
 
-@dataclass(frozen=True, slots=True)
-class MessageDuplicated(Event):
+class MessageDuplicated(Event, frozen=True):
     """An arrival was known already; the original's reply was given again."""
 
     channel: str
     message_id: int  # the original
 
 
-@dataclass(frozen=True, slots=True)
-class ControlIdReused(Event):
+class ControlIdReused(Event, frozen=True):
     """A sender used a control id again for other content."""
 
     level: ClassVar[str] = "warning"
@@ -282,8 +254,7 @@ class ControlIdReused(Event):
     refused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRejected(Event):
+class MessageRejected(Event, frozen=True):
     """An arrival was stored as a dead letter at once, and its sender was told no."""
 
     level: ClassVar[str] = "warning"
@@ -293,8 +264,7 @@ class MessageRejected(Event):
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class IntakeRefused(Event):
+class IntakeRefused(Event, frozen=True):
     """An arrival was not stored; its sender was told to come again."""
 
     level: ClassVar[str] = "error"
@@ -302,8 +272,7 @@ class IntakeRefused(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyLost(Event):
+class ReplyLost(Event, frozen=True):
     """A sender was gone before its acknowledgement could be written; the stored reply waits for its resend."""
 
     level: ClassVar[str] = "warning"
@@ -311,8 +280,7 @@ class ReplyLost(Event):
     message_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRouted(Event):
+class MessageRouted(Event, frozen=True):
     """A message was handed on."""
 
     level: ClassVar[str] = "debug"
@@ -322,8 +290,7 @@ class MessageRouted(Event):
     seconds: float  # from arrival to hand-on
 
 
-@dataclass(frozen=True, slots=True)
-class MessageFiltered(Event):
+class MessageFiltered(Event, frozen=True):
     """Every route that matched dropped the message on purpose."""
 
     level: ClassVar[str] = "debug"
@@ -332,17 +299,16 @@ class MessageFiltered(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class MessageUnrouted(Event):
+class MessageUnrouted(Event, frozen=True):
     """No route wanted the message."""
 
+    level: ClassVar[str] = "debug"
     channel: str
     message_id: int
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class RouteFailed(Event):
+class RouteFailed(Event, frozen=True):
     """A route's filter or transform failed on a message, which is a dead letter on that route."""
 
     level: ClassVar[str] = "error"
@@ -353,8 +319,7 @@ class RouteFailed(Event):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class MessageReplayed(Event):
+class MessageReplayed(Event, frozen=True):
     """A message was put on the road again as a new one."""
 
     message_id: int  # the original
@@ -364,8 +329,7 @@ class MessageReplayed(Event):
 # Deliveries
 
 
-@dataclass(frozen=True, slots=True)
-class DeliverySent(Event):
+class DeliverySent(Event, frozen=True):
     """The other side took a delivery."""
 
     level: ClassVar[str] = "debug"
@@ -378,8 +342,7 @@ class DeliverySent(Event):
     total_seconds: float  # since it was handed on
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryDelayed(Event):
+class DeliveryDelayed(Event, frozen=True):
     """An attempt failed for now."""
 
     level: ClassVar[str] = "warning"
@@ -393,8 +356,7 @@ class DeliveryDelayed(Event):
     retry_secs: float
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryUnsure(Event):
+class DeliveryUnsure(Event, frozen=True):
     """It is not known whether the other side took a delivery; it waits for an answer or a person."""
 
     level: ClassVar[str] = "error"
@@ -405,8 +367,7 @@ class DeliveryUnsure(Event):
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryDied(Event):
+class DeliveryDied(Event, frozen=True):
     """A delivery is a dead letter."""
 
     level: ClassVar[str] = "error"
@@ -419,8 +380,7 @@ class DeliveryDied(Event):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryClosed(Event):
+class DeliveryClosed(Event, frozen=True):
     """A person settled a delivery: discarded or replayed in another form."""
 
     destination: str
@@ -429,8 +389,7 @@ class DeliveryClosed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class DestinationFailed(Event):
+class DestinationFailed(Event, frozen=True):
     """A destination's attempts fail one after the other: said once, at the first failure."""
 
     level: ClassVar[str] = "error"
@@ -439,16 +398,14 @@ class DestinationFailed(Event):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class DestinationRecovered(Event):
+class DestinationRecovered(Event, frozen=True):
     """A destination that failed takes deliveries again."""
 
     destination: str
     seconds: float  # since the first failure
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerIgnored(Event):
+class AnswerIgnored(Event, frozen=True):
     """The other side sent an acknowledgement that changes nothing; ``reason`` is a stable code: answered-before (as the
     application's answer is after the commit answer), not-asked. ``verdict`` is MSA-1, "" when it is none."""
 
@@ -461,8 +418,7 @@ class AnswerIgnored(Event):
 # Workers
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStarted(Event):
+class WorkerStarted(Event, frozen=True):
     """A worker process is ready for transforms."""
 
     level: ClassVar[str] = "debug"
@@ -470,8 +426,7 @@ class WorkerStarted(Event):
     process_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerLost(Event):
+class WorkerLost(Event, frozen=True):
     """A worker process was ended or died; its batch is run again, message by message."""
 
     level: ClassVar[str] = "error"

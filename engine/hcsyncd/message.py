@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from hcsyncd.record import Record
 
 NAME_HEADER = "name"  # in Envelope.headers: what a transform wants the thing to be called (`Out.name`); never sent
 
@@ -72,8 +73,7 @@ class DeliveryState(StrEnum):
 OPEN_DELIVERY_STATES = frozenset({DeliveryState.READY, DeliveryState.SENDING, DeliveryState.WAITING})
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(Record, frozen=True):
     """What a format reads from a body at a glance, without parsing it. Empty string: the body does not say."""
 
     type: str = ""  # HL7: MSH-9.1^MSH-9.2
@@ -82,13 +82,12 @@ class Keys:
     receiver: str = ""  # HL7: MSH-5|MSH-6, first components
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Record, frozen=True):
     """What a source hands in. ``key`` is the sender's own identity for this arrival (an Idempotency-Key header, a
     file's ledger identity): an arrival whose key was taken before is a duplicate whatever its content."""
 
     channel: str
-    body: bytes = field(repr=False)
+    body: bytes
     peer: str
     received_at: int
     key: str = ""
@@ -104,29 +103,27 @@ class ReceiptOutcome(StrEnum):
     REFUSED = "refused"  # not stored: the sender must keep it and come again
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Record, frozen=True, gc=True):
     """What intake answers to a source, after the commit. ``reply`` goes back on the wire at once, b"" when none is
     owed; ``later`` is the application acknowledgement of the enhanced mode (HL7 v2.5.1 §2.9.3), where one is still to
     come."""
 
     outcome: ReceiptOutcome
     message_id: int  # 0 when refused
-    reply: bytes = field(default=b"", repr=False)
+    reply: bytes = b""
     cause: str = ""  # stable error code, "" when accepted
     retry_after: float | None = None  # seconds, when refused for now
     later: asyncio.Future[bytes] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Record, frozen=True):
     """A stored arrival, as the road carries it. ``trace`` is shared by everything with the same first cause."""
 
     id: int
     channel: str
     received_at: int
     keys: Keys
-    body: bytes = field(repr=False)
+    body: bytes
     trace: int
     parent: int | None = None  # the message that caused this one
     replay_of: int | None = None  # the message that this one sends again
@@ -141,13 +138,12 @@ class Message:
         return self.replay_of or self.id
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Record, frozen=True):
     """What leaves: everything a destination may use, nothing it may look up."""
 
     delivery_id: int
     message_id: int
-    body: bytes = field(repr=False)
+    body: bytes
     content_type: str
     idempotency_key: str  # the same for every attempt and replay of one intent
     type: str = ""  # Keys.type of what leaves, where the format has one
@@ -159,16 +155,14 @@ class Envelope:
     route: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Record, frozen=True):
     """A destination's word that the other side took the envelope. ``answer`` is kept beside the delivery."""
 
-    answer: bytes = field(default=b"", repr=False)
+    answer: bytes = b""
     detail: str = ""  # one line for a person: "AA", "201 Created", a file name
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Record, frozen=True):
     """One message's way to one destination, as the dispatcher holds it."""
 
     id: int

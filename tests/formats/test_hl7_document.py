@@ -323,6 +323,12 @@ def test_a_new_msh_18_writes_everything_in_that_character_set() -> None:
     assert Hl7Document(document.to_bytes(), "GB 18030-2000")["PID-5"] == "Łódź"
 
 
+def test_a_segment_alone_cannot_change_its_character_set(document: Hl7Document) -> None:
+    with pytest.raises(FormatError, match='write document\\["MSH-18"\\]'):
+        document.segments("MSH")[0]["18"] = "8859/1"
+    assert document.to_bytes() == ADT
+
+
 def test_a_character_set_that_cannot_hold_the_message_changes_nothing() -> None:
     body = "MSH|^~\\&|Łódź|||||||||||||||UNICODE UTF-8\r".encode()
     document = Hl7Document(body)

@@ -16,12 +16,11 @@ from hcsyncd.events import (
     Event,
     FileRefused,
     MessageReceived,
-    MessageUnrouted,
+    SourceStopped,
 )
 from hcsyncd.observe.logs import MAX_TEXT, EventLog, event_name
 
 RECEIVED = MessageReceived("adt_in", 7, "ADT^A01", 1091, 0.002)
-UNROUTED = MessageUnrouted("adt_in", 7, "ADT^A01")
 DIED = DeliveryDied("events_out", "events", 3, 7, 1, "http-422", "422 Unprocessable Entity")
 
 
@@ -49,8 +48,8 @@ def test_a_line_holds_name_level_time_and_every_field() -> None:
 @pytest.mark.parametrize(
     ("level", "names"),
     [
-        ("debug", ["message_received", "message_unrouted", "delivery_died"]),
-        ("info", ["message_unrouted", "delivery_died"]),
+        ("debug", ["message_received", "source_stopped", "delivery_died"]),
+        ("info", ["source_stopped", "delivery_died"]),
         ("warning", ["delivery_died"]),
         ("error", ["delivery_died"]),
     ],
@@ -58,7 +57,7 @@ def test_a_line_holds_name_level_time_and_every_field() -> None:
 def test_events_below_the_level_are_left_out(level: str, names: list[str]) -> None:
     stream = io.StringIO()
     log = EventLog(level, "json", stream)
-    for event in (RECEIVED, UNROUTED, DIED):
+    for event in (RECEIVED, SourceStopped("adt_in"), DIED):
         log.log_event(event)
     assert [line["event"] for line in lines_of(stream)] == names
 

@@ -176,16 +176,16 @@ class ChannelIntake:
             if not receipt.done():
                 receipt.set_exception(error)
             return
-        match put.result():
-            case Known() as known:
-                self._known(receipt, known, peek)
-            case Stored(refused=True) as stored:
-                self._emit(ControlIdReused(self._name, stored.message_id, stored.reused or 0, refused=True))
-                self._reject_changed(receipt, stored.message_id, peek)
-            case Stored() as stored:
-                if stored.reused is not None:
-                    self._emit(ControlIdReused(self._name, stored.message_id, stored.reused, refused=False))
-                self._fresh(receipt, stored.message_id, new, peek)
+        answer = put.result()
+        if isinstance(answer, Known):
+            self._known(receipt, answer, peek)
+        elif answer.refused:
+            self._emit(ControlIdReused(self._name, answer.message_id, answer.reused or 0, refused=True))
+            self._reject_changed(receipt, answer.message_id, peek)
+        else:
+            if answer.reused is not None:
+                self._emit(ControlIdReused(self._name, answer.message_id, answer.reused, refused=False))
+            self._fresh(receipt, answer.message_id, new, peek)
 
     def _fresh(self, receipt: asyncio.Future[Receipt], message_id: int, new: NewMessage, peek: Peek) -> None:
         seconds = (self._clock.now() - new.received_at) / 1e6

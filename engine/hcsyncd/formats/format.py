@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from hcsyncd.errors import FormatError
 from hcsyncd.message import Keys
 from hcsyncd.options import Options
+from hcsyncd.record import Record
 
 
 class Verdict(StrEnum):
@@ -20,8 +21,7 @@ class Verdict(StrEnum):
     REJECT = "reject"  # not now, or not here
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Record, frozen=True):
     """The content of an acknowledgement, before a format puts it into bytes."""
 
     verdict: Verdict

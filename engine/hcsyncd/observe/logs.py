@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from re import sub
 from typing import Any, Literal, TextIO
 
@@ -92,7 +91,7 @@ def _shape(kind: type[Event]) -> tuple[str, tuple[str, ...]]:
     """An event's name and field names, worked out once for each kind."""
     shape = _shapes.get(kind)
     if shape is None:
-        shape = _shapes[kind] = (event_name(kind), tuple(field.name for field in fields(kind)))
+        shape = _shapes[kind] = (event_name(kind), kind.__struct_fields__)
     return shape
 
 

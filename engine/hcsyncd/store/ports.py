@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from hcsyncd.message import NO_FACTS, Delivery, DeliveryState, Keys, Message, MessageState, ReplyState
+from hcsyncd.record import Record
 
 NO_BYTES = b""
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(Record, frozen=True):
     """T1: an arrival to be stored. ``identity`` says who it is (a digest of channel, sender and control id; empty: no
     duplicate rule), ``fingerprint`` what it says (a digest of the body), ``arrival_key`` which arrival it is (empty:
     none)."""
@@ -26,7 +25,7 @@ class NewMessage:
     channel: str
     received_at: int
     keys: Keys
-    body: bytes = field(repr=False)
+    body: bytes
     peer: str = ""
     facts: Mapping[str, str] = NO_FACTS
     state: MessageState = MessageState.RECEIVED  # or DEAD, with a cause
@@ -35,8 +34,8 @@ class NewMessage:
     identity: bytes = NO_BYTES
     fingerprint: bytes = NO_BYTES
     arrival_key: bytes = NO_BYTES
-    reply: bytes = field(default=NO_BYTES, repr=False)  # given at once; kept for a resend
-    application_reply: bytes = field(default=NO_BYTES, repr=False)
+    reply: bytes = NO_BYTES  # given at once; kept for a resend
+    application_reply: bytes = NO_BYTES
     reply_state: ReplyState = ReplyState.NOT_OWED
     reply_open: bool = False  # a reply is still to be decided (`Inbox.decide_reply`): `processed`, `delivered`
     refuse_changed: bool = (
@@ -49,8 +48,7 @@ class NewMessage:
     only_destination: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Record, frozen=True):
     """The arrival is a new message. ``reused`` is the id of a message with the same identity and other content."""
 
     message_id: int
@@ -58,20 +56,18 @@ class Stored:
     refused: bool = False  # reused, and stored as a dead letter without a reply: decide one
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Record, frozen=True):
     """The arrival is a duplicate of ``message_id``. With ``reply_open``, the original's reply is still to be decided,
     and its duplicate is answered when the original is."""
 
     message_id: int
-    reply: bytes = field(repr=False)
-    application_reply: bytes = field(repr=False)
+    reply: bytes
+    application_reply: bytes
     reply_state: ReplyState
     reply_open: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NewDelivery:
+class NewDelivery(Record, frozen=True):
     """T2: one delivery to be made. ``body`` None means the message's own bytes; equal objects are stored once."""
 
     route: str
@@ -79,7 +75,7 @@ class NewDelivery:
     lane: str
     content_type: str
     key: str  # idempotency key
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | None = None
     type: str = ""
     control_id: str = ""
     headers: Mapping[str, str] = NO_FACTS
@@ -89,8 +85,7 @@ class NewDelivery:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Handoff:
+class Handoff(Record, frozen=True):
     """T2: what became of one message."""
 
     message_id: int
@@ -100,18 +95,16 @@ class Handoff:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Record, frozen=True):
     """A decided acknowledgement. A negative one (``positive`` False) frees the identity: a resend is no duplicate."""
 
     message_id: int
-    reply: bytes = field(repr=False)
-    application_reply: bytes = field(default=NO_BYTES, repr=False)
+    reply: bytes
+    application_reply: bytes = NO_BYTES
     positive: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Record, frozen=True):
     """T4: how one attempt ended, and where the delivery stands now."""
 
     delivery_id: int
@@ -123,7 +116,7 @@ class Outcome:
     due_at: int = 0
     cause: str = ""
     text: str = ""
-    answer: bytes = field(default=NO_BYTES, repr=False)
+    answer: bytes = NO_BYTES
 
 
 class Inbox(Protocol):
@@ -183,8 +176,7 @@ class Outbox(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Record, frozen=True):
     """Which messages or dead letters a person means. Empty fields do not narrow; patterns use ``*`` and ``?``."""
 
     ids: tuple[int, ...] = ()
@@ -202,8 +194,7 @@ class Filter:
     newest_first: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
+class MessageRow(Record, frozen=True):
     """A message as it is listed: no body."""
 
     id: int
@@ -222,8 +213,7 @@ class MessageRow:
     facts: Mapping[str, str] = NO_FACTS
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryRow:
+class DeliveryRow(Record, frozen=True):
     """A delivery as it is listed: no body."""
 
     id: int
@@ -245,8 +235,7 @@ class DeliveryRow:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
+class AttemptRow(Record, frozen=True):
     """One try of a delivery and what the other side said."""
 
     delivery_id: int
@@ -256,11 +245,10 @@ class AttemptRow:
     state: DeliveryState  # the state the delivery was in after it
     cause: str
     text: str
-    answer: bytes = field(repr=False)
+    answer: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DeadRow:
+class DeadRow(Record, frozen=True):
     """A dead letter: a message that could not be taken in or routed (``delivery`` None), or a delivery."""
 
     message: MessageRow

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
+
+from msgspec.structs import astuple
 
 from hcsyncd.errors import StoreError
 from hcsyncd.message import Delivery, Keys

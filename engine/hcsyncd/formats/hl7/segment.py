@@ -110,7 +110,10 @@ class Segment:
 
     def set(self, path: str, value: Value) -> None:
         """Write at a path without its segment. Missing fields, repetitions and components before it become empty."""
-        self.write(self._within(path), value)
+        place = self._within(path)
+        if self.id == "MSH" and place.field == 18:
+            raise FormatError("read-only", 'write document["MSH-18"]: a new character set is for the whole message')
+        self.write(place, value)
 
     def __setitem__(self, path: str, value: Value) -> None:
         self.set(path, value)
