@@ -7,9 +7,9 @@ import bisect
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from hcsyncd.message import Delivery
-from hcsyncd.store.ports import Outbox
 
 LANE_DELIVERIES = 256
 LANE_BYTES = 4 * 1024 * 1024
@@ -25,6 +25,14 @@ class Room:
     @property
     def is_full(self) -> bool:
         return self.taken >= self.limit
+
+
+class Shelf(Protocol):
+    """The part of `store.ports.Outbox` that a lane reads on in."""
+
+    async def open_deliveries(
+        self, destination: str, lane: str, after_id: int, limit: int, max_bytes: int
+    ) -> list[Delivery]: ...
 
 
 class Lane:
@@ -50,7 +58,7 @@ class Lane:
         "wake",
     )
 
-    def __init__(self, key: str, destination: str, outbox: Outbox, room: Room) -> None:
+    def __init__(self, key: str, destination: str, outbox: Shelf, room: Room) -> None:
         self.key = key
         self.last_id = 0
         self.missed = False
@@ -112,29 +120,28 @@ class Lane:
         if self._queue or not self.missed:
             return
         self.missed = False
+        known = self.last_id
         try:
-            rows = await self._outbox.open_deliveries(
-                self._destination, self.key, self.last_id, LANE_DELIVERIES, LANE_BYTES
-            )
+            rows = await self._outbox.open_deliveries(self._destination, self.key, known, LANE_DELIVERIES, LANE_BYTES)
         except BaseException:
             self.missed = True
             raise
         if len(rows) >= LANE_DELIVERIES or sum(len(row.envelope.body) for row in rows) >= LANE_BYTES:
             self.missed = True
-        # What was offered during the read is in the rows or above them; the rows go first.
-        offered = list(self._queue)
-        self._forget()
-        for delivery in rows if self.missed else [*rows, *(one for one in offered if not rows or one.id > rows[-1].id)]:
-            self._append(delivery)
+        # What was offered during the read is in the rows or above them. Where something is left out, either here or by
+        # an offer, what lies above it must stay in the store too.
+        offered = [] if self.missed else list(self._queue)
+        self._account(-self._bytes)
+        self._queue.clear()
+        self.last_id = known
+        for delivery in (*rows, *offered):
+            if delivery.id > self.last_id:
+                self._append(delivery)
 
     def _append(self, delivery: Delivery) -> None:
         self._queue.append(delivery)
-        self.last_id = max(self.last_id, delivery.id)
+        self.last_id = delivery.id
         self._account(len(delivery.envelope.body))
-
-    def _forget(self) -> None:
-        self._account(-self._bytes)
-        self._queue.clear()
 
     def _account(self, size: int) -> None:
         self._bytes += size
