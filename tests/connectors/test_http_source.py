@@ -111,7 +111,7 @@ async def test_reply_of_the_format_is_the_body(
 ) -> None:
     intake.reply = lambda arrival: b"ACK of " + arrival.body
     async with running() as source, client.post(source.address, data=b"m") as answer:
-        assert answer.status == 200
+        assert answer.status == 202
         assert answer.content_type == "application/octet-stream"
         assert await answer.read() == b"ACK of m"
 
@@ -125,7 +125,7 @@ async def test_application_reply_is_waited_for_when_it_is_the_only_one(
         await until(lambda: intake.later, "the message came in")
         intake.later[0].set_result(b"AA")
         async with await post as answer:
-            assert (answer.status, await answer.read()) == (200, b"AA")
+            assert (answer.status, await answer.read()) == (202, b"AA")
 
 
 @pytest.mark.parametrize(

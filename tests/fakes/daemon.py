@@ -89,13 +89,15 @@ class DaemonProcess:
             check=False,
         )
 
+    def where(self, channel: str) -> str:
+        """Where a source listens, as it says it itself."""
+        found = {status["name"]: status["address"] for status in self.call("channels")}
+        return str(found[channel])
+
     def address(self, channel: str) -> tuple[str, int]:
-        """Where a source listens."""
-        for status in self.call("channels"):
-            if status["name"] == channel:
-                host, _, port = status["address"].rpartition(":")
-                return host, int(port)
-        raise AssertionError(f"no channel {channel}")
+        """The same, as a socket wants it."""
+        host, _, port = self.where(channel).rpartition(":")
+        return host, int(port)
 
     def counts(self) -> dict[str, int]:
         """Messages by state, without the states that nobody is in."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hcsyncd.flow import process
 from hcsyncd.flow.process import Backlog
@@ -102,3 +104,57 @@ async def test_batches_are_bounded_by_bytes_too(store: Store, monkeypatch: pytes
     backlog = Backlog("adt", store.inbox)
     await put(store, 10)
     assert len(await backlog.take()) < 5
+
+
+class SlowInbox:
+    """Sees what is stored when it is asked, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Message] = []
+        self.answer = asyncio.Event()
+
+    async def received(self, channel: str, after_id: int, limit: int, max_bytes: int) -> list[Message]:
+        rows = [row for row in self.waiting if row.id > after_id][:limit]
+        await self.answer.wait()
+        return rows
+
+
+async def offered_during_reads(steps: list[int]) -> None:
+    """Each step stores and offers so many messages while the store is being read, then takes and hands on a batch."""
+    inbox = SlowInbox()
+    backlog = Backlog("adt", inbox)
+    number = 0
+    taken: list[int] = []
+
+    async def take() -> None:
+        batch = await backlog.take()
+        taken.extend(message.id for message in batch)
+        inbox.waiting = [message for message in inbox.waiting if message not in batch]
+        backlog.handed_on(batch)
+
+    for count in steps:
+        taking = asyncio.create_task(take())
+        await asyncio.sleep(0)
+        for _ in range(count):
+            number += 1
+            inbox.waiting.append(Message(number, "adt", 0, Keys(), b"body", number))
+            backlog.offer(inbox.waiting[-1])
+        inbox.answer.set()
+        if len(taken) < number:
+            await taking
+        else:
+            taking.cancel()
+        inbox.answer.clear()
+    inbox.answer.set()
+    while len(taken) < number:
+        await asyncio.wait_for(take(), 5)
+    assert taken == list(range(1, number + 1))
+
+
+@given(st.lists(st.integers(0, 12), max_size=8))
+def test_everything_is_taken_once_and_in_order_whatever_is_offered_during_reads(steps: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "BACKLOG_MESSAGES", 4)
+        patch.setattr(process, "REFILL_MESSAGES", 3)
+        patch.setattr(process, "BATCH_MESSAGES", 2)
+        asyncio.run(offered_during_reads(steps))

@@ -67,8 +67,8 @@ class HttpSourceOptions(Options):
 
 
 class HttpSource:
-    """Answers: 202 stored; 200 stored with a reply, or known, with the first answer; 422 stored as a dead letter;
-    503 not stored, come again; other 4xx for what is no arrival at all."""
+    """Answers: 202 stored; 200 known, with the first answer; 422 stored as a dead letter; 503 not stored, come again;
+    other 4xx for what is no arrival at all. The format's own acknowledgement, where it has one, is the body."""
 
     def __init__(self, options: HttpSourceOptions, seat: Seat) -> None:
         self._options = options
@@ -270,7 +270,7 @@ class HttpSource:
             headers[MESSAGE_ID] = str(receipt.message_id)
         match receipt.outcome:
             case ReceiptOutcome.ACCEPTED:
-                status = 200 if reply else 202
+                status = 202
             case ReceiptOutcome.DUPLICATE:
                 status = 200
             case ReceiptOutcome.REJECTED:

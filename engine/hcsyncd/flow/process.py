@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from hcsyncd.clock import MICROSECONDS, Clock
 from hcsyncd.errors import StoreError
@@ -28,6 +29,12 @@ BATCHES_AHEAD = 2  # transformed while the one before is being committed
 STORE_RETRY_SECS = 1.0
 
 
+class Shelf(Protocol):
+    """The part of `store.ports.Inbox` that a backlog reads on in."""
+
+    async def received(self, channel: str, after_id: int, limit: int, max_bytes: int) -> list[Message]: ...
+
+
 class Backlog:
     """The messages of one channel that wait for routing: the store's truth, with its head kept in memory.
 
@@ -35,7 +42,7 @@ class Backlog:
     is read from there once memory is empty. Messages taken and not yet handed on (``under_way``) are never given twice.
     """
 
-    def __init__(self, channel: str, inbox: Inbox) -> None:
+    def __init__(self, channel: str, inbox: Shelf) -> None:
         self._channel = channel
         self._inbox = inbox
         self._queue: deque[Message] = deque()
