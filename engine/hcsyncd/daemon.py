@@ -80,7 +80,7 @@ class Daemon:
     async def serve(self) -> None:
         """Open everything in order, run, and close everything in the opposite order."""
         self._bus.subscribe(self._metrics.count)
-        self._bus.subscribe(self._log.log_event)
+        self._bus.subscribe(self._log.log_event, self._log.wants)
         self._log.adopt(logging.getLogger())
         async with AsyncExitStack() as closing:
             self._store = await Store.open(self._site.data, self._bus.emit, self._clock)

@@ -12,14 +12,23 @@ import pytest
 from hcsyncd.clock import SystemClock
 from hcsyncd.config.model import Acknowledge, Channel, ChannelOptions, Part
 from hcsyncd.errors import StoreError
-from hcsyncd.events import ControlIdReused, IntakeRefused, MessageDuplicated, MessageRejected, ReplyLost
-from hcsyncd.flow.intake import ChannelIntake, ControlIds, Gate, IntakeShared
+from hcsyncd.events import (
+    ControlIdReused,
+    IntakeRefused,
+    MessageDuplicated,
+    MessageRejected,
+    MessageUnrouted,
+    ReplyLost,
+)
+from hcsyncd.flow.intake import ChannelIntake, ControlIds, Gate, IntakeShared, Rules
 from hcsyncd.flow.respond import Responder
+from hcsyncd.flow.route import Routes
 from hcsyncd.formats.registry import FORMATS, build_format
 from hcsyncd.message import Arrival, Message, MessageState, Receipt, ReceiptOutcome, ReplyState
 from hcsyncd.store.store import Store
 from tests.fakes.events import RecordedEvents
 from tests.fakes.mllp_peer import adt
+from tests.fakes.routing import route
 from tests.fakes.waiting import until
 
 HL7_OPTIONS = FORMATS["hl7"].options()
@@ -29,7 +38,7 @@ HL7 = build_format("hl7", HL7_OPTIONS)
 class Desk:
     """An intake with its responder, and what it handed to processing."""
 
-    def __init__(self, store: Store, events: RecordedEvents, **options: Any) -> None:
+    def __init__(self, store: Store, events: RecordedEvents, *, routed: bool = True, **options: Any) -> None:
         self.store = store
         self.gate = Gate()
         self.stored: list[Message] = []
@@ -43,10 +52,18 @@ class Desk:
             source=Part("mllp", HL7_OPTIONS),
         )
         shared = IntakeShared(self.gate, ControlIds(clock.now()), events, clock)
-        self.intake = ChannelIntake(channel, HL7, store.inbox, self.responder, shared, self.stored.append)
+        routes = Routes([route(), route("none", when={"type": "SIU^*"})] if routed else [], {})
+        self.intake = ChannelIntake(
+            Rules(channel, HL7, routes), store.inbox, self.responder, shared, self.stored.append
+        )
 
     def accept(self, body: bytes, key: str = "") -> asyncio.Future[Receipt]:
         return self.intake.accept(Arrival("adt_in", body, "10.0.0.1:5", SystemClock().now(), key))
+
+    async def reply_state(self, message_id: int) -> ReplyState:
+        row = await self.store.history.message(message_id)
+        assert row is not None
+        return row.reply_state
 
     async def state(self, message_id: int) -> MessageState:
         row = await self.store.history.message(message_id)
@@ -211,6 +228,17 @@ async def test_enhanced_mode_of_a_sender_that_wants_the_commit_alone(make: Make)
     assert (silent.outcome, silent.reply) == (ReceiptOutcome.ACCEPTED, b"")
 
 
+async def test_what_no_route_can_want_is_unrouted_from_the_start(make: Make, events: RecordedEvents) -> None:
+    desk = make(routed=False)
+    receipt = await desk.accept(adt("A1"))
+    assert msa(receipt.reply) == ("AA", "A1")
+    assert await desk.state(receipt.message_id) is MessageState.UNROUTED
+    assert desk.stored == []
+    assert [event.type for event in events.of(MessageUnrouted)] == ["ADT^A01"]
+    waiting = make(routed=False, acknowledge=Acknowledge.DELIVERED)
+    assert msa((await waiting.accept(adt("A2"))).reply) == ("AA", "A2")
+
+
 async def test_a_closed_gate_refuses_and_stores_nothing(make: Make, events: RecordedEvents) -> None:
     desk = make()
     desk.gate.close("disk-low")
@@ -225,14 +253,15 @@ async def test_a_closed_gate_refuses_and_stores_nothing(make: Make, events: Reco
     assert (await desk.accept(adt("A1"))).outcome is ReceiptOutcome.ACCEPTED
 
 
-async def test_a_lost_reply_is_noted(make: Make, events: RecordedEvents) -> None:
+async def test_a_lost_reply_is_noted(make: Make, events: RecordedEvents, tmp_path: Path) -> None:
     desk = make()
     receipt = await desk.accept(adt("A1"))
     desk.intake.answered(receipt, ReplyState.LOST)
-    await desk.accept(adt("A2"))
-    row = await desk.store.history.message(receipt.message_id)
-    assert row is not None
-    assert row.reply_state is ReplyState.LOST
+    await desk.store.close()  # the note rides in a later commit; a close is one
+    again = await Store.open(tmp_path / "store", events, SystemClock())
+    desk.store = again
+    assert await desk.reply_state(receipt.message_id) is ReplyState.LOST
+    await again.close()
     assert len(events.of(ReplyLost)) == 1
 
 

@@ -7,22 +7,19 @@ from typing import Any
 
 import pytest
 
-from hcsyncd.config.model import Channel, ChannelOptions, Part, Route, RouteOptions
+from hcsyncd.config.model import Channel, ChannelOptions, Part, Route
 from hcsyncd.errors import FormatError
 from hcsyncd.flow.route import Routes, Subject
 from hcsyncd.formats.registry import FORMATS, build_format
 from hcsyncd.message import Keys, Message
 from hcsyncd.options import Options
+from tests.fakes.routing import route
 
 HL7 = build_format("hl7", FORMATS["hl7"].options())
 BODY = (
     b"MSH|^~\\&|PAS|HOSP|ENGINE|HOSP|20260101120000||ADT^A01^ADT_A01|7|P|2.5\r"
     b"PID|1||4711^^^HOSP^MR~9^^^NHS^NH||DOE^JANE\rPV1|1|I|W1^R1^B1\rZPI|x\r"
 )
-
-
-def route(name: str = "r", **options: Any) -> Route:
-    return Route(RouteOptions(**{"name": name, "from": "adt_in", "to": "out", **options}), Path("routes.yaml"), 1)
 
 
 def message(body: bytes = BODY, **fields: Any) -> Message:

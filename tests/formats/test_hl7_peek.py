@@ -148,3 +148,29 @@ def test_long_headers_are_answered_in_short(tail: bytes) -> None:
     body = b"MSH|^~\\&|" + b"|".join([b"a" * 9000] * 7) + b"|" + tail + b"\r"
     answer = Answer(Verdict.ERROR, 0, "X" * 20, "|" * 1000, "207")
     assert 0 < len(Hl7Peek(body, AcknowledgementMode.ORIGINAL).application_reply(answer)) < 4096
+
+
+def test_headers_that_were_seen_before_are_not_mixed_up() -> None:
+    """What a sender repeats is remembered; nothing of one message may show up in another."""
+
+    def told(body: bytes, mode: AcknowledgementMode = AcknowledgementMode.AUTO) -> tuple[Keys, bytes, bytes]:
+        peek = Hl7Peek(body, mode)
+        answer = Answer(Verdict.ACCEPT, 0, "X")
+        return peek.keys, peek.accept_reply(answer), peek.application_reply(answer)
+
+    def body(control_id: bytes, sender: bytes = b"A", bar: bytes = b"|", rest: bytes = b"") -> bytes:
+        return b"MSH|^~\\&|%b|B|C|D|2026|s|ADT^A01|%b|P|2.5%b\r".replace(b"|", bar) % (sender, control_id, rest)
+
+    first = told(body(b"M1"))
+    assert first[0] == Keys("ADT^A01", "M1", "A|B", "C|D")
+    assert first[2].endswith(b"\rMSA|AA|M1\r")
+    assert told(body(b"M2"))[2] == first[2].replace(b"M1", b"M2")
+    assert told(body(b"M3", rest=b"|7"))[2] == first[2].replace(b"M1", b"M3")  # MSH-13 alone differs
+    assert told(body(b"M1", bar=b"#"))[2].endswith(b"#C#D#A#B#19700101000000+0000##ACK^A01^ACK#X#P#2.5\rMSA#AA#M1\r")
+    assert told(body(b"\xc2\xb57"))[0].control_id == "µ7"
+    assert told(body(b"M1", rest=b"|||AL|NE"))[1:] == (first[2].replace(b"|AA|", b"|CA|"), b"")
+    assert told(body(b"M1"), AcknowledgementMode.ENHANCED)[1] == first[2].replace(b"|AA|", b"|CA|")
+    long = told(body(b"M1", sender=b"L" * 1000))
+    assert long[0].sender == "L" * 1000 + "|B"
+    assert long[2] == first[2].replace(b"|A|B|", b"|" + b"L" * 1000 + b"|B|")
+    assert told(body(b"M1")) == first

@@ -19,6 +19,17 @@ def test_every_subscriber_hears_every_event_in_order() -> None:
     assert late.events == [DaemonStopping("second")]
 
 
+def test_a_subscriber_hears_only_what_it_wants() -> None:
+    everything, disks = RecordedEvents(), RecordedEvents()
+    bus = EventBus(everything)
+    bus.emit(DiskRecovered(1))
+    bus.subscribe(disks, lambda kind: kind is DiskRecovered)
+    for event in (DaemonStopping("test"), DiskRecovered(2), DaemonStopping("test")):
+        bus.emit(event)
+    assert disks.events == [DiskRecovered(2)]
+    assert len(everything.events) == 4
+
+
 def test_a_failing_subscriber_harms_no_other_and_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     heard = RecordedEvents()
 

@@ -57,9 +57,11 @@ def test_a_line_holds_name_level_time_and_every_field() -> None:
 def test_events_below_the_level_are_left_out(level: str, names: list[str]) -> None:
     stream = io.StringIO()
     log = EventLog(level, "json", stream)
-    for event in (RECEIVED, SourceStopped("adt_in"), DIED):
+    events = (RECEIVED, SourceStopped("adt_in"), DIED)
+    for event in events:
         log.log_event(event)
     assert [line["event"] for line in lines_of(stream)] == names
+    assert [event_name(type(event)) for event in events if log.wants(type(event))] == names
 
 
 def test_auto_is_json_where_nobody_looks() -> None:

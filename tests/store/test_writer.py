@@ -190,30 +190,38 @@ async def test_a_group_is_bounded_in_bytes(bench: Bench) -> None:
     assert [values for _, values in bench.groups] == [[0, 1], [2], [3], [4, 5]]
 
 
-async def test_a_lazy_operation_rides_with_the_next(bench: Bench) -> None:
+async def test_what_answered_callers_ask_for_at_once_shares_a_commit_with_what_waited(bench: Bench) -> None:
+    held, gate = await bench.block()
     note = bench.work("note")
-    bench.writer.submit_lazily(note, "lazy")
-    assert await bench.writer.submit(note, "eager") == "eager noted"
-    assert bench.groups == [("note", ["lazy", "eager"])]
+    late: list[asyncio.Future[Any]] = []
+    held.add_done_callback(lambda _: late.append(bench.writer.submit(note, "b")))
+    waited = bench.writer.submit(note, "a")
+    gate.set()
+    await waited
+    await asyncio.gather(*late)
+    assert bench.groups == [("note", ["a", "b"])]
 
 
-async def test_a_lazy_operation_is_not_left_lying(bench: Bench) -> None:
-    bench.writer.submit_lazily(bench.work("note"), "lazy")
-    assert bench.writer.pending == 1
-    await until(lambda: not bench.writer.pending, "the writer comes for it by itself")
-    assert bench.noted() == ["lazy"]
+async def test_what_is_not_committed_is_pending(bench: Bench) -> None:
+    held, gate = await bench.block()
+    late = bench.writer.submit(bench.work("note"), "a")
+    assert bench.writer.pending == 2
+    gate.set()
+    await asyncio.gather(held, late)
+    assert bench.writer.pending == 0
 
 
 async def test_closing_carries_out_what_waits(bench: Bench) -> None:
     note = bench.work("note")
-    futures = [bench.writer.submit(note, value) for value in "ab"]
-    bench.writer.submit_lazily(note, "c")
+    held, gate = await bench.block()
+    futures = [bench.writer.submit(note, value) for value in "abc"]
+    asyncio.get_running_loop().call_soon(gate.set)
     await asyncio.gather(bench.writer.close(), bench.writer.close())
-    assert [future.result() for future in futures] == ["a noted", "b noted"]
+    assert held.done()
+    assert [future.result() for future in futures] == ["a noted", "b noted", "c noted"]
     assert bench.noted() == ["a", "b", "c"]
     with pytest.raises(StoreError, match="after the store was closed"):
         await bench.writer.submit(note, "d")
-    bench.writer.submit_lazily(note, "e")
     assert bench.noted() == ["a", "b", "c"]
 
 
@@ -242,23 +250,22 @@ async def test_a_long_read_holds_up_no_commit_and_the_log_is_moved_after_it(benc
     assert bench.path.stat().st_size > 10_000_000
 
 
-def test_a_loop_that_ended_without_closing_leaves_what_is_committed(tmp_path: Path) -> None:
+def test_a_loop_that_ended_without_closing_leaves_what_the_writer_had_in_hand(tmp_path: Path) -> None:
     made: list[Bench] = []
     gates: list[threading.Event] = []
 
     async def leave() -> None:
         bench = Bench(tmp_path / "notes.db")
         made.append(bench)
+        noted = bench.writer.submit(bench.work("note", 2), "a")  # in one turn, and so in one group with the block
         _, gate = await bench.block()
         gates.append(gate)
-        bench.writer.submit(bench.work("note"), "a")
-        await asyncio.sleep(0)
+        assert not noted.done()
 
     asyncio.run(leave())
     gates[0].set()
     bench = made[0]
-    bench.writer._closing = True
-    bench.writer._wake.put(None)
+    bench.writer._groups.put(None)
     bench.writer._thread.join(10)
     assert not bench.writer._thread.is_alive()
     assert bench.noted() == ["a"]

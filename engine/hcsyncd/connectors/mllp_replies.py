@@ -11,6 +11,8 @@ from hcsyncd.connectors.connector import Intake
 from hcsyncd.formats.mllp import render
 from hcsyncd.message import Receipt, ReplyState
 
+_SENT = ReplyState.SENT  # Python 3.11 is slow to find a member on its class, and this one is asked for each message
+
 
 class Replies:
     """Receipts to come, oldest first. Replies that are ready together leave in one write; each leaves whole in one
@@ -37,6 +39,10 @@ class Replies:
         """Arrivals that wait for their receipt."""
         return len(self._pending)
 
+    def reach(self, count: int, size: int) -> bool:
+        """Whether so many arrivals, or so many bytes of them, wait for their receipt."""
+        return len(self._pending) >= count or self.bytes >= size
+
     @property
     def owed(self) -> bool:
         """Whether anything is still to be written, application acknowledgements included."""
@@ -54,13 +60,13 @@ class Replies:
         while pending and pending[0][0].done():
             future, size = pending.popleft()
             self.bytes -= size
-            error = asyncio.CancelledError() if future.cancelled() else future.exception()
-            if error is not None:
+            try:
+                receipt = future.result()
+            except (Exception, asyncio.CancelledError) as error:
                 self._answer(ready)
                 ready = []
                 self._failed(error)
                 continue
-            receipt = future.result()
             if receipt.reply:
                 ready.append(receipt)
             if receipt.later is not None:
@@ -73,7 +79,7 @@ class Replies:
         if not ready:
             return
         data = render(ready[0].reply) if len(ready) == 1 else b"".join([render(receipt.reply) for receipt in ready])
-        state = ReplyState.SENT if self._write(data) else ReplyState.LOST
+        state = _SENT if self._write(data) else ReplyState.LOST
         for receipt in ready:
             if receipt.later is None:  # else its last word is still to come
                 self._intake.answered(receipt, state)

@@ -60,6 +60,7 @@ class Session(asyncio.Protocol):
     def __init__(self, door: Door, seat: Seat, limits: Limits, intake: Intake) -> None:
         self._door = door
         self._seat = seat
+        self._clock = seat.clock
         self._limits = limits
         self._intake = intake
         self._splitter = Splitter(limits.frame_bytes, tolerate_missing_end=limits.tolerate_missing_end)
@@ -95,7 +96,7 @@ class Session(asyncio.Protocol):
         if name := tls.peer_name(transport.get_extra_info("peercert")):
             facts["tls_client"] = name
         self._facts = MappingProxyType(facts)
-        self._heard_at = self._seat.clock.monotonic()
+        self._heard_at = self._clock.monotonic()
         self._seat.emit(ConnectionOpened(self._seat.channel, self._peer))
         self._door.entered(self)
 
@@ -123,14 +124,13 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._leaving:
             return
-        clock = self._seat.clock
-        self._heard_at = clock.monotonic()
+        self._heard_at = self._clock.monotonic()
         splitter = self._splitter
         found = splitter.feed(data)
         if found:
             self._frame_at = 0.0
-            self._take(found, clock.now())
-            if len(self._replies) >= self._limits.pending or self._replies.bytes >= self._limits.pending_bytes:
+            self._take(found, self._clock.now())
+            if self._replies.reach(self._limits.pending, self._limits.pending_bytes):
                 self._hold()
         if not splitter.in_frame:
             self._frame_at = 0.0
@@ -195,7 +195,7 @@ class Session(asyncio.Protocol):
         few = len(self._replies) <= limits.pending // 2 and self._replies.bytes <= limits.pending_bytes // 2
         if self._held and self._transport is not None and (self._leaving or (few and not self._choked)):
             self._held = False
-            now = self._seat.clock.monotonic()
+            now = self._clock.monotonic()
             self._heard_at = now
             if self._frame_at:
                 self._frame_at = now  # the pause was ours
@@ -230,9 +230,9 @@ class Session(asyncio.Protocol):
             return
         self._leaving = reason
         self._read_on()  # and throw away: to close with unread bytes would reset the connection, and lose replies
-        self._left_at = self._seat.clock.monotonic()
+        self._left_at = self._clock.monotonic()
         if cut:
-            self._take(self._splitter.finish(), self._seat.clock.now())
+            self._take(self._splitter.finish(), self._clock.now())
         self._close_when_done()
 
     def _close_when_done(self) -> None:

@@ -24,9 +24,11 @@ from hcsyncd.events import (
     MessageDuplicated,
     MessageReceived,
     MessageRejected,
+    MessageUnrouted,
     ReplyLost,
 )
 from hcsyncd.flow.respond import Decision, Responder
+from hcsyncd.flow.route import Routes
 from hcsyncd.formats.format import Answer, Format, Peek, Verdict
 from hcsyncd.message import Arrival, Keys, Message, MessageState, Receipt, ReceiptOutcome, ReplyState
 from hcsyncd.store.ports import Inbox, Known, NewMessage, Reply, Stored
@@ -36,6 +38,14 @@ T = TypeVar("T")
 DIGEST_BYTES = 16
 IDENTITY_BYTES = 120
 RETRY_AFTER_SECS = 30.0
+
+# Bound once: on Python 3.11 each look-up of an enum's member costs as much as making a whole record.
+_ACCEPT = Verdict.ACCEPT
+_ACCEPTED = ReceiptOutcome.ACCEPTED
+_OWED = ReplyState.OWED
+_NOT_OWED = ReplyState.NOT_OWED
+_RECEIVED = MessageState.RECEIVED
+_UNROUTED = MessageState.UNROUTED
 
 ERROR_DUPLICATE_KEY = "205"  # HL7 table 0357
 ERROR_INTERNAL = "207"
@@ -77,14 +87,22 @@ class IntakeShared:
     clock: Clock
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a generation says of a source channel."""
+
+    channel: Channel
+    form: Format
+    routes: Routes
+
+
 class ChannelIntake:
     """What one source is handed (`connectors.connector.Intake`). ``on_stored`` is given each message that is to be
     processed, in the order of commitment."""
 
     def __init__(
         self,
-        channel: Channel,
-        format: Format,  # noqa: A002 - the field's own word
+        rules: Rules,
         inbox: Inbox,
         responder: Responder,
         shared: IntakeShared,
@@ -97,13 +115,16 @@ class ChannelIntake:
         self._clock = shared.clock
         self._control_ids = shared.control_ids
         self._on_stored = on_stored
-        self.adopt(channel, format)
+        self.adopt(rules)
 
-    def adopt(self, channel: Channel, format: Format) -> None:  # noqa: A002 - the field's own word
+    def adopt(self, rules: Rules) -> None:
         """Work by the rules of another generation from here on; connections stay."""
+        channel = rules.channel
         self._name = channel.name
-        self._format = format
+        self._format = rules.form
+        self._routes = rules.routes
         self._mode = channel.options.acknowledge
+        self._decides_at_once = self._mode is Acknowledge.STORED
         self._finds_duplicates = channel.options.duplicates.same_content == "answer"
         self._refuses_changed = channel.options.duplicates.changed_content == "refuse"
 
@@ -139,9 +160,9 @@ class ChannelIntake:
 
     def _new_message(self, arrival: Arrival, peek: Peek) -> NewMessage:
         keys = peek.keys
-        accepted = self._answer(Verdict.ACCEPT)
+        accepted = self._answer(_ACCEPT)
         reply, application_reply = peek.accept_reply(accepted), b""
-        decided = self._mode is Acknowledge.STORED
+        decided = self._decides_at_once
         if decided:
             application_reply = peek.application_reply(accepted)
             if not reply:
@@ -156,12 +177,14 @@ class ChannelIntake:
             body=arrival.body,
             peer=arrival.peer,
             facts=arrival.facts,
+            # What no route can want is known before it is stored, and never taken up again.
+            state=_RECEIVED if self._routes.may_want(self._name, peek.keys, arrival.facts) else _UNROUTED,
             identity=identity,
             fingerprint=_digest(arrival.body),
             arrival_key=_digest(f"{self._name}\0{arrival.key}".encode()) if arrival.key else b"",
             reply=reply,
             application_reply=application_reply,
-            reply_state=ReplyState.OWED if reply or not decided else ReplyState.NOT_OWED,
+            reply_state=_OWED if reply or not decided else _NOT_OWED,
             reply_open=not decided,
             refuse_changed=self._refuses_changed,
         )
@@ -190,11 +213,15 @@ class ChannelIntake:
     def _fresh(self, receipt: asyncio.Future[Receipt], message_id: int, new: NewMessage, peek: Peek) -> None:
         seconds = (self._clock.now() - new.received_at) / 1e6
         self._emit(MessageReceived(self._name, message_id, new.keys.type, len(new.body), seconds))
-        if self._mode is Acknowledge.STORED:
+        if self._decides_at_once:
             later = _done(new.application_reply) if new.application_reply else None
-            self._give(receipt, Receipt(ReceiptOutcome.ACCEPTED, message_id, new.reply, later=later))
+            self._give(receipt, Receipt(_ACCEPTED, message_id, new.reply, later=later))
         else:
-            self._give_when_decided(receipt, ReceiptOutcome.ACCEPTED, message_id, new.reply, peek)
+            self._give_when_decided(receipt, _ACCEPTED, message_id, new.reply, peek)
+        if new.state is _UNROUTED:
+            self._emit(MessageUnrouted(self._name, message_id, new.keys.type))
+            self._responder.processed(message_id, _UNROUTED)
+            return
         self._on_stored(
             Message(
                 id=message_id,

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
+from operator import attrgetter
 
 from hcsyncd.config.model import Channel, Route
 from hcsyncd.formats.format import Document
-from hcsyncd.message import Message
+from hcsyncd.message import Keys, Message
 
 WIRE_PREFIX = "wire."
 
@@ -31,66 +32,80 @@ class Subject:
             self._document = self._parse(self.message.body)
         return self._document
 
-    def values(self, key: str) -> list[str]:
-        """What the message says for a key of a ``when`` clause."""
-        keys = self.message.keys
-        match key:
-            case "type":
-                return [keys.type]
-            case "sender":
-                return [keys.sender]
-            case "receiver":
-                return [keys.receiver]
-            case "control_id":
-                return [keys.control_id]
-        if key.startswith(WIRE_PREFIX):
-            return [self.message.facts.get(key[len(WIRE_PREFIX) :], "")]
-        return self.document.all(key)
+
+Facts = Mapping[str, str]
+Outer = Callable[[Keys, Facts], bool]
+Inner = Callable[[Subject], bool]
+
+PEEKED = frozenset(Keys.__struct_fields__)  # what a key of a ``when`` clause reads without looking into the body
+
+
+def judge(wanted: str | list[str] | bool) -> Callable[[str], bool]:
+    """The test of one value: a text, a pattern with ``*`` and ``?``, a list of these, or whether there is a value."""
+    if isinstance(wanted, bool):
+        return lambda value: bool(value) is wanted
+    texts = [wanted] if isinstance(wanted, str) else wanted
+    exact = frozenset(text for text in texts if not any(sign in text for sign in "*?["))
+    patterns = [re.compile(translate(text)).match for text in texts if text not in exact]
+    return lambda value: value in exact or any(match(value) for match in patterns)
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """One line of a ``when`` clause."""
+class Way:
+    """A route with its conditions made ready: those on what was peeked, and those that look into the body."""
 
-    key: str
-    wanted: str | list[str] | bool
+    route: Route
+    outer: tuple[Outer, ...]
+    inner: tuple[Inner, ...]
 
-    def compiled(self) -> Callable[[Subject], bool]:
-        """The test, with its patterns made ready once a generation."""
-        key = self.key
-        if isinstance(self.wanted, bool):
-            present = self.wanted
-            return lambda subject: any(subject.values(key)) is present
-        wanted = [self.wanted] if isinstance(self.wanted, str) else self.wanted
-        exact = frozenset(text for text in wanted if not _is_pattern(text))
-        patterns = [re.compile(translate(text)) for text in wanted if _is_pattern(text)]
+    @classmethod
+    def of(cls, route: Route) -> Way:
+        outer: list[Outer] = []
+        inner: list[Inner] = []
+        for key, wanted in route.options.when.items():
+            if key in PEEKED or key.startswith(WIRE_PREFIX):
+                outer.append(_outer(key, judge(wanted)))
+            else:
+                inner.append(_inner(key, wanted, judge(wanted)))
+        return cls(route, tuple(outer), tuple(inner))
 
-        def test(subject: Subject) -> bool:
-            values = subject.values(key)
-            return any(value in exact for value in values) or any(
-                pattern.match(value) for pattern in patterns for value in values
-            )
+    def may_want(self, keys: Keys, facts: Facts) -> bool:
+        """Whether every condition on what was peeked holds."""
+        for test in self.outer:  # noqa: SIM110 - asked for every message and route: a generator costs more than the tests
+            if not test(keys, facts):
+                return False
+        return True
 
-        return test
+
+def _outer(key: str, holds: Callable[[str], bool]) -> Outer:
+    if key in PEEKED:
+        read = attrgetter(key)
+        return lambda keys, _facts: holds(read(keys))
+    fact = key[len(WIRE_PREFIX) :]
+    return lambda _keys, facts: holds(facts.get(fact, ""))
 
 
-def _is_pattern(text: str) -> bool:
-    return any(sign in text for sign in "*?[")
+def _inner(key: str, wanted: str | list[str] | bool, holds: Callable[[str], bool]) -> Inner:
+    """A condition on the values at a path, of which any may hold; with False, none may be there."""
+    if wanted is False:
+        return lambda subject: not any(subject.document.all(key))
+    return lambda subject: any(holds(value) for value in subject.document.all(key))
 
 
 class Routes:
     """A generation's routes, ready to be asked."""
 
     def __init__(self, routes: Sequence[Route], channels: Mapping[str, Channel]) -> None:
-        self._by_source: dict[str, list[tuple[Route, list[Callable[[Subject], bool]]]]] = {}
+        self._by_source: dict[str, list[Way]] = {}
         self._by_name = {route.name: route for route in routes}
         self._channels = channels
-        for route in routes:
-            if not route.options.enabled:
-                continue
-            tests = [Condition(key, wanted).compiled() for key, wanted in route.options.when.items()]
-            for source in route.options.source:
-                self._by_source.setdefault(source, []).append((route, tests))
+        for way in (Way.of(route) for route in routes if route.options.enabled):
+            for source in way.route.options.source:
+                self._by_source.setdefault(source, []).append(way)
+
+    def may_want(self, channel: str, keys: Keys, facts: Facts) -> bool:
+        """Whether any route may want a message of the channel, by what was peeked alone: False is certain."""
+        return any(way.may_want(keys, facts) for way in self._by_source.get(channel, ()))
 
     def named(self, name: str) -> Route:
         """The route of that name; KeyError when this generation has none."""
@@ -99,11 +114,14 @@ class Routes:
     def matching(self, subject: Subject) -> list[Route]:
         """The routes that want the message, in the order of routes.yaml. Raises FormatError when a route must look
         inside a body that cannot be parsed."""
-        only = subject.message.only_route
+        message = subject.message
+        only = message.only_route
         return [
-            route
-            for route, tests in self._by_source.get(subject.message.channel, ())
-            if (not only or route.name == only) and all(test(subject) for test in tests)
+            way.route
+            for way in self._by_source.get(message.channel, ())
+            if (not only or way.route.name == only)
+            and way.may_want(message.keys, message.facts)
+            and all(test(subject) for test in way.inner)
         ]
 
     def destinations(self, route: Route, message: Message) -> list[str]:

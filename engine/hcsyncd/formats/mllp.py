@@ -7,17 +7,17 @@ or without, and a start byte starts one, even inside another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hcsyncd.errors import FormatError
+from hcsyncd.record import Record
 
 START = b"\x0b"
 END = b"\x1c"
 TRAILER = b"\x1c\r"
 MISSING_END_BYTE = "missing_end_byte"
 KEPT_BYTES = 64 * 1024  # of a frame over the cap: enough to read its header and to answer its sender
-CR = 0x0D
+SB, EB, CR = 0x0B, 0x1C, 0x0D
 LINE_ENDS = b"\r\n"
 
 
@@ -31,22 +31,20 @@ class FaultKind(StrEnum):
     END_WITHOUT_START = "end-without-start"  # an end byte, and maybe text before it, outside any frame
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Record, frozen=True):
     """A whole payload, without its start and end bytes. ``tolerated`` names the sender faults that were overlooked."""
 
-    payload: bytes = field(repr=False)
+    payload: bytes
     tolerated: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Record, frozen=True):
     """Bytes that are no frame. ``size`` counts all of them; ``payload`` is what was kept of a frame: everything when
     it is unfinished, at most the first 64 KiB when it is over the cap, nothing for the other kinds."""
 
     kind: FaultKind
     size: int
-    payload: bytes = field(default=b"", repr=False)
+    payload: bytes = b""
 
 
 class Splitter:
@@ -169,7 +167,8 @@ class Splitter:
 def render(payload: bytes) -> bytes:
     """Put a payload into a frame. Raises FormatError (``framing-byte``) when it holds a start or end byte, because
     whoever reads the frame would cut it there."""
-    if (offset := max(payload.find(START), payload.find(END))) >= 0:
+    if SB in payload or EB in payload:
+        offset = max(payload.find(START), payload.find(END))
         code = f"{payload[offset]:02X}"
         raise FormatError(
             "framing-byte", f"byte 0x{code} frames messages in MLLP; HL7 writes it as \\X{code}\\", offset

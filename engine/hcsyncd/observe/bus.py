@@ -9,6 +9,7 @@ from traceback import extract_tb
 from hcsyncd.events import Event
 
 Subscriber = Callable[[Event], None]
+Interest = Callable[[type[Event]], bool]  # whether a subscriber wants to hear of this kind of event; asked once a kind
 
 
 class EventBus:
@@ -16,16 +17,24 @@ class EventBus:
     than the event loop's: subscribers keep plain counters."""
 
     def __init__(self, *subscribers: Subscriber) -> None:
-        self._subscribers = subscribers
+        self._subscribers: list[tuple[Subscriber, Interest]] = [(subscriber, _everything) for subscriber in subscribers]
+        self._audiences: dict[type[Event], tuple[Subscriber, ...]] = {}  # who hears of each kind that was emitted
         self._reported: set[Subscriber] = set()
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        self._subscribers = (*self._subscribers, subscriber)
+    def subscribe(self, subscriber: Subscriber, wants: Interest | None = None) -> None:
+        """``wants`` must always say the same of one kind. Left out: everything."""
+        self._subscribers.append((subscriber, wants or _everything))
+        self._audiences.clear()
 
     def emit(self, event: Event) -> None:
         """Hand an event to every subscriber. One that raises is reported once on standard error, and harms no
         other."""
-        for subscriber in self._subscribers:
+        kind = type(event)
+        audience = self._audiences.get(kind)
+        if audience is None:
+            audience = tuple(subscriber for subscriber, wants in self._subscribers if wants(kind))
+            self._audiences[kind] = audience
+        for subscriber in audience:
             try:
                 subscriber(event)
             except Exception as error:
@@ -40,3 +49,7 @@ class EventBus:
             f"hcsyncd: a subscriber of events failed on {type(event).__name__}: {type(error).__name__}"
             f" at {place.filename}:{place.lineno}; further failures of it are not reported\n"
         )
+
+
+def _everything(_: type[Event]) -> bool:
+    return True

@@ -22,7 +22,8 @@ Write = Callable[..., Any]
 
 
 class EventLog:
-    """Writes events at or above a level. Its `log_event` is a subscriber of the bus."""
+    """Writes events at or above a level. Its `log_event` is a subscriber of the bus, which wants what `wants`
+    says."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class EventLog:
     ) -> None:
         stream = stream or sys.stderr
         self.level = LEVELS[level]
+        self._written = frozenset(name for name, number in LEVELS.items() if number >= self.level)
         as_text = form == "text" or (form == "auto" and stream.isatty())
         logger = structlog.wrap_logger(
             structlog.PrintLogger(stream),
@@ -46,11 +48,14 @@ class EventLog:
 
     def log_event(self, event: Event) -> None:
         """Write one event: its name in snake case, and every field."""
-        if LEVELS[event.level] < self.level:
+        if event.level not in self._written:
             return
-        kind = type(event)
-        name, field_names = _shape(kind)
+        name, field_names = _shape(type(event))
         self._write(name, level=event.level, **{field: _bounded(getattr(event, field)) for field in field_names})
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether events of this kind are written: those at or above the level."""
+        return kind.level in self._written
 
     def adopt(self, logger: logging.Logger) -> None:
         """Write what a library says through the standard library's logging in the same form, from `warning` up."""

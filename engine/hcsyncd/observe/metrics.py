@@ -1,14 +1,15 @@
 """Metrics for Prometheus, derived from events, with gauges read at each scrape.
 
-Feeding an event costs a dictionary look-up and an addition, because some events come with every message. The families
-of `prometheus_client` are made from the plain counters at a scrape, which runs in a thread."""
+Some events come with every message: their labels are read and looked up once for all the metrics that they feed, and
+what is left is an addition each. The families of `prometheus_client` are made from the plain counters at a scrape,
+which runs in a thread."""
 
 from __future__ import annotations
 
 import resource
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
@@ -29,7 +30,7 @@ NAMED_BY_THE_SITE = frozenset({"channel", "destination", "route", "state"})
 
 Labels = tuple[str, ...]
 Readings = Mapping[str, Mapping[Labels, float]]  # metric name -> label values -> value
-Feed = Callable[[Event], None]
+Add = Callable[[Event], None]
 
 
 class Metrics:
@@ -37,11 +38,12 @@ class Metrics:
 
     def __init__(self, catalogue: Iterable[Metric] = METRICS) -> None:
         self._series = [_SERIES[metric.kind](metric) for metric in catalogue]
-        feeds: dict[type[Event], list[Feed]] = {}
+        feeds: dict[type[Event], dict[Labels, _Feed]] = {}
         for series in self._series:
+            labels = series.metric.labels
             for kind, value in series.metric.feeds.items():
-                feeds.setdefault(kind, []).append(series.feed(value))
-        self._feeds = {kind: tuple(functions) for kind, functions in feeds.items()}
+                feeds.setdefault(kind, {}).setdefault(labels, _Feed(labels)).add(series, value)
+        self._feeds = {kind: tuple(by_labels.values()) for kind, by_labels in feeds.items()}
 
     def count(self, event: Event) -> None:
         """Add one event to every metric that it feeds."""
@@ -62,34 +64,56 @@ class _Series(Protocol):
 
     def __init__(self, metric: Metric) -> None: ...
 
-    def feed(self, value: float | str) -> Feed:
-        """How one kind of event is added; ``value`` is a number or the event's field that holds it."""
+    def key(self, values: Labels) -> Labels:
+        """The label values under which these are counted: open-ended ones are held to a bounded set."""
+        ...
+
+    def adder(self, key: Labels, value: float | str) -> Add:
+        """How one kind of event is added under ``key``; ``value`` is a number or the event's field that holds it."""
         ...
 
     def family(self, reading: Mapping[Labels, float]) -> Family: ...
 
 
+class _Feed:
+    """Adds one kind of event to the metrics that it feeds and that have the same labels."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._read: Callable[[Event], object] = attrgetter(*labels) if labels else _no_labels
+        self._series: list[tuple[_Series, float | str]] = []
+        self._known: dict[object, tuple[Add, ...]] = {}
+
+    def add(self, series: _Series, value: float | str) -> None:
+        self._series.append((series, value))
+
+    def __call__(self, event: Event) -> None:
+        values = self._read(event)
+        for add in self._known.get(values) or self._meet(values):
+            add(event)
+
+    def _meet(self, values: object) -> tuple[Add, ...]:
+        """The first event with these label values."""
+        texts = tuple(str(text) for text in (values if isinstance(values, tuple) else (values,)))
+        keys = [series.key(texts) for series, _ in self._series]
+        adders = tuple(series.adder(key, value) for key, (series, value) in zip(keys, self._series, strict=True))
+        if not any(OTHER in key for key in keys):  # else whoever makes up label values would fill the memory here
+            self._known[values] = adders
+        return adders
+
+
+def _no_labels(_: Event) -> Labels:
+    return ()
+
+
 class _Keys:
-    """Which label values an event belongs to, with every open-ended label held to a bounded set."""
+    """The label values that are told apart: those of an open-ended label are as many as come first."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
         self._seen: dict[str, set[str]] = {label: set() for label in labels if label not in NAMED_BY_THE_SITE}
-        self._known: dict[object, Labels] = {}
-        self._read = attrgetter(*labels) if labels else None
 
-    def __call__(self, event: Event) -> Labels:
-        if self._read is None:
-            return ()
-        values = self._read(event)
-        return self._known.get(values) or self._new(values)
-
-    def _new(self, values: object) -> Labels:
-        texts = values if isinstance(values, tuple) else (values,)
-        key = tuple(self._bounded(label, str(text)) for label, text in zip(self._labels, texts, strict=True))
-        if OTHER not in key:
-            self._known[values] = key
-        return key
+    def __call__(self, values: Labels) -> Labels:
+        return tuple(self._bounded(label, text) for label, text in zip(self._labels, values, strict=True))
 
     def _bounded(self, label: str, text: str) -> str:
         seen = self._seen.get(label)
@@ -101,84 +125,113 @@ class _Keys:
         return text
 
 
+@dataclass(slots=True)
+class _Number:
+    """The value of a counter or gauge under one key."""
+
+    value: float = 0.0
+
+
 class _Counter:
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
-        self._keys = _Keys(metric.labels)
-        self._values: dict[Labels, float] = {} if metric.labels else {(): 0.0}
+        self.key = _Keys(metric.labels)
+        self._numbers: dict[Labels, _Number] = {} if metric.labels else {(): _Number()}
 
-    def feed(self, value: float | str) -> Feed:
+    def adder(self, key: Labels, value: float | str) -> Add:
+        number = self._numbers.setdefault(key, _Number())
         if isinstance(value, str):
-            return partial(self._add_field, attrgetter(value))
-        return partial(self._add, value)
+            read: Callable[[Event], float] = attrgetter(value)
 
-    def _add(self, amount: float, event: Event) -> None:
-        key = self._keys(event)
-        self._values[key] = self._values.get(key, 0.0) + amount
+            def add_field(event: Event) -> None:
+                number.value += read(event)
 
-    def _add_field(self, read: Callable[[Event], float], event: Event) -> None:
-        self._add(read(event), event)
+            return add_field
+
+        def add(_: Event) -> None:
+            number.value += value
+
+        return add
 
     def family(self, reading: Mapping[Labels, float]) -> Family:
-        family = CounterMetricFamily(self.metric.name, self.metric.help, labels=self.metric.labels)
-        for key, value in {**self._values, **reading}.items():
-            family.add_metric(key, value)
-        return family
+        return _filled(CounterMetricFamily, self.metric, self._numbers, reading)
 
 
 class _Gauge:
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
-        self._keys = _Keys(metric.labels)
-        self._values: dict[Labels, float] = {}
+        self.key = _Keys(metric.labels)
+        self._numbers: dict[Labels, _Number] = {}
 
-    def feed(self, value: float | str) -> Feed:
+    def adder(self, key: Labels, value: float | str) -> Add:
+        number = self._numbers.setdefault(key, _Number())
         if isinstance(value, str):
-            return partial(self._set_field, attrgetter(value))
-        return partial(self._set, value)
+            read: Callable[[Event], float] = attrgetter(value)
 
-    def _set(self, value: float, event: Event) -> None:
-        self._values[self._keys(event)] = value
+            def set_field(event: Event) -> None:
+                number.value = read(event)
 
-    def _set_field(self, read: Callable[[Event], float], event: Event) -> None:
-        self._set(read(event), event)
+            return set_field
+
+        def set_(_: Event) -> None:
+            number.value = value
+
+        return set_
 
     def family(self, reading: Mapping[Labels, float]) -> Family:
-        family = GaugeMetricFamily(self.metric.name, self.metric.help, labels=self.metric.labels)
-        for key, value in {**self._values, **reading}.items():
-            family.add_metric(key, value)
-        return family
+        return _filled(GaugeMetricFamily, self.metric, self._numbers, reading)
+
+
+def _filled(
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily],
+    metric: Metric,
+    numbers: dict[Labels, _Number],
+    reading: Mapping[Labels, float],
+) -> Family:
+    family = kind(metric.name, metric.help, labels=metric.labels)
+    counted = {key: number.value for key, number in numbers.copy().items()}  # a copy: new keys come while this runs
+    for key, value in {**counted, **reading}.items():
+        family.add_metric(key, value)
+    return family
+
+
+class _Distribution:
+    """The observations of a histogram under one key."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self, buckets: int) -> None:
+        self.counts = [0] * buckets  # not cumulated; the last is above every bound
+        self.total = 0.0
 
 
 class _Histogram:
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
-        self._keys = _Keys(metric.labels)
-        self._bounds = metric.buckets
-        self._counts: dict[Labels, list[int]] = {}  # by bucket, not cumulated; the last is above every bound
-        self._sums: dict[Labels, float] = {}
+        self.key = _Keys(metric.labels)
+        self._distributions: dict[Labels, _Distribution] = {}
 
-    def feed(self, value: float | str) -> Feed:
-        return partial(self._observe, attrgetter(str(value)))
+    def adder(self, key: Labels, value: float | str) -> Add:
+        bounds = self.metric.buckets
+        distribution = self._distributions.setdefault(key, _Distribution(len(bounds) + 1))
+        counts = distribution.counts
+        read: Callable[[Event], float] = attrgetter(str(value))
 
-    def _observe(self, read: Callable[[Event], float], event: Event) -> None:
-        key = self._keys(event)
-        value = read(event)
-        counts = self._counts.get(key)
-        if counts is None:
-            counts = self._counts[key] = [0] * (len(self._bounds) + 1)
-            self._sums[key] = 0.0
-        counts[bisect_left(self._bounds, value)] += 1
-        self._sums[key] += value
+        def observe(event: Event) -> None:
+            observed = read(event)
+            counts[bisect_left(bounds, observed)] += 1
+            distribution.total += observed
+
+        return observe
 
     def family(self, reading: Mapping[Labels, float]) -> Family:  # noqa: ARG002 - a histogram is never read at a scrape
         family = HistogramMetricFamily(self.metric.name, self.metric.help, labels=self.metric.labels)
-        for key, counts in self._counts.copy().items():
+        for key, distribution in self._distributions.copy().items():
             buckets, total = [], 0
-            for bound, count in zip((*self._bounds, float("inf")), counts.copy(), strict=True):
+            for bound, count in zip((*self.metric.buckets, float("inf")), distribution.counts.copy(), strict=True):
                 total += count
                 buckets.append(("+Inf" if bound == float("inf") else str(bound), total))
-            family.add_metric(key, buckets, self._sums[key])
+            family.add_metric(key, buckets, distribution.total)
         return family
 
 

@@ -13,7 +13,7 @@ from hcsyncd.connectors.connector import Destination
 from hcsyncd.errors import SourceError
 from hcsyncd.events import Event
 from hcsyncd.flow.deliver import Dispatcher
-from hcsyncd.flow.intake import ChannelIntake, IntakeShared
+from hcsyncd.flow.intake import ChannelIntake, IntakeShared, Rules
 from hcsyncd.flow.process import AfterHandOn, Processor
 from hcsyncd.flow.respond import Responder
 from hcsyncd.flow.transform import Plan, Transformer
@@ -122,9 +122,9 @@ class Node:
         processor = Processor(
             channel.name, lambda: self._plan, self._transformer, store.inbox, store.outbox, self._after
         )
-        form = generation.formats[channel.name]
-        intake = ChannelIntake(channel, form, store.inbox, self._responder, self._works.shared, processor.backlog.offer)
-        way = self.ways_in[channel.name] = WayIn(channel, intake, processor, self.runner(channel, form, intake))
+        rules = Rules(channel, generation.formats[channel.name], generation.routes)
+        intake = ChannelIntake(rules, store.inbox, self._responder, self._works.shared, processor.backlog.offer)
+        way = self.ways_in[channel.name] = WayIn(channel, intake, processor, self.runner(channel, rules.form, intake))
         return way
 
     def begin(self, way: WayIn) -> None:

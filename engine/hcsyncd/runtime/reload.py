@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from hcsyncd.config.model import Channel, Site
 from hcsyncd.connectors.connector import Destination
+from hcsyncd.flow.intake import Rules
 from hcsyncd.runtime.change import Change, destinations, sources
 from hcsyncd.runtime.channel import WayIn, terms_of
 from hcsyncd.runtime.node import Node
@@ -85,7 +86,7 @@ class Reload:
         for name, channel in sources(self._new.site).items():
             way = self._node.ways_in[name]
             way.channel = channel
-            way.intake.adopt(channel, self._new.formats[name])
+            way.intake.adopt(Rules(channel, self._new.formats[name], self._new.routes))
             if name in self._runners:
                 way.runner = self._runners[name]
                 way.runner.keep()

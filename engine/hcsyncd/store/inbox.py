@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hcsyncd.message import Message, MessageState, ReplyState
+from hcsyncd.store.marks import Marks
 from hcsyncd.store.ports import NO_BYTES, Known, NewMessage, Reply, Stored
 from hcsyncd.store.readers import Readers
 from hcsyncd.store.rows import message_from, render_mapping
@@ -20,8 +21,9 @@ REUSED = "control-id-reused"
 class SqliteInbox:
     """The inbox port on the store file."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer, readers: Readers, marks: Marks) -> None:
         self._writer = writer
+        self._marks = marks
         self._readers = readers
 
     def put(self, new: NewMessage) -> Future[Stored | Known]:
@@ -31,7 +33,7 @@ class SqliteInbox:
         return self._writer.submit(DECIDE_REPLY, reply)
 
     def mark_replied(self, message_id: int, state: ReplyState) -> None:
-        self._writer.submit_lazily(MARK_REPLIED, (message_id, state))
+        self._marks.add(message_id, state)
 
     async def undecided(self) -> list[int]:
         return [row[0] for row in await self._readers.rows("undecided_messages")]
@@ -94,6 +96,8 @@ def _put(transaction: Transaction, group: list[NewMessage]) -> list[Stored | Kno
         answers.append(Stored(message_id, reused, refused))
         bodies.append((body_id, new.body))
         messages.append(_row(new, message_id, body_id, refused=refused))
+        if new.state is MessageState.RECEIVED and not refused:
+            transaction.note_received(message_id, body_id, len(new.body))
         if new.identity and not refused and new.state is not MessageState.DEAD:
             known.identities.setdefault(new.identity, []).append((message_id, new.fingerprint))
         if new.arrival_key:
@@ -163,15 +167,5 @@ def _decide_reply(transaction: Transaction, group: list[Reply]) -> list[None]:
     return [None] * len(group)
 
 
-def _mark_replied(transaction: Transaction, group: list[tuple[int, ReplyState]]) -> list[None]:
-    by_state: dict[ReplyState, list[int]] = {}
-    for message_id, state in dict(group).items():  # the last word counts
-        by_state.setdefault(state, []).append(message_id)
-    for state, message_ids in by_state.items():
-        transaction.update("mark_replied", message_ids, state)
-    return [None] * len(group)
-
-
 DECIDE_REPLY = Work("keeping a reply", _decide_reply, rank=0)
-MARK_REPLIED = Work("marking a reply", _mark_replied, rank=1)
 PUT = Work("storing an arrival", _put, rank=2)

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from hcsyncd.errors import StoreError
-from hcsyncd.message import Delivery, DeliveryState, MessageState
+from hcsyncd.message import Delivery, DeliveryState, MessageState, ReplyState
+from hcsyncd.store.marks import Marks, write_marks
 from hcsyncd.store.ports import Handoff, NewDelivery, Outcome
 from hcsyncd.store.readers import Readers
 from hcsyncd.store.rows import delivery_from, render_mapping
@@ -24,6 +25,14 @@ _decode_standings = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
 
 @dataclass(frozen=True, slots=True)
+class _HandOver:
+    """T2, as the writer takes it: with the marks that wait for these messages."""
+
+    handoffs: Sequence[Handoff]
+    marks: dict[int, ReplyState]
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """T3, as the writer takes it."""
 
@@ -33,13 +42,15 @@ class Claim:
 class SqliteOutbox:
     """The outbox port on the store file."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer, readers: Readers, marks: Marks) -> None:
         self._writer = writer
+        self._marks = marks
         self._readers = readers
 
     def hand_on(self, handoffs: Sequence[Handoff]) -> Future[list[list[int]]]:
         size = sum(len(made.body) for handoff in handoffs for made in handoff.deliveries if made.body is not None)
-        return self._writer.submit(HAND_ON, handoffs, size)
+        marks = self._marks.take(handoff.message_id for handoff in handoffs)
+        return self._writer.submit(HAND_ON, _HandOver(handoffs, marks), size)
 
     def claim(self, delivery_ids: Sequence[int]) -> Future[None]:
         return self._writer.submit(PROGRESS, Claim(tuple(delivery_ids)))
@@ -64,31 +75,50 @@ class SqliteOutbox:
 # T2
 
 
-def _hand_on(transaction: Transaction, group: list[Sequence[Handoff]]) -> list[list[list[int]]]:
-    asked = [handoff.message_id for handoffs in group for handoff in handoffs]
-    # A message that was handed on before, by a run that a crash cut short, is not handed on twice.
-    waiting: dict[int, tuple[int, int]] = {}  # message id: its body and that one's length
-    for (found,) in transaction.select("still_received", asked):
-        waiting.update((message_id, (body_id, size)) for message_id, body_id, size in _decode_received(found))
-    states: dict[tuple[MessageState, str, str], list[int]] = {}
+def _hand_on(transaction: Transaction, group: list[_HandOver]) -> list[list[list[int]]]:
+    waiting = _still_received(transaction, group)
+    marks = {message_id: state for asked in group for message_id, state in asked.marks.items()}
+    standings: dict[tuple[MessageState, str, str, ReplyState | None], list[int]] = {}
     bodies: list[tuple[Any, ...]] = []
     deliveries: list[tuple[Any, ...]] = []
     answers: list[list[list[int]]] = []
-    for handoffs in group:
+    for asked in group:
         answer: list[list[int]] = []
-        for handoff in handoffs:
-            own = waiting.pop(handoff.message_id, None)
+        for handoff in asked.handoffs:
+            message_id = handoff.message_id
+            own = waiting.pop(message_id, None)
             if own is None:
                 answer.append([])
                 continue
-            states.setdefault(_standing_of(handoff), []).append(handoff.message_id)
-            answer.append(_make(transaction, handoff, own, bodies, deliveries))
+            standing = (*_standing_of(handoff), marks.pop(message_id, None))
+            standings.setdefault(standing, []).append(message_id)
+            answer.append(_make(transaction, handoff, own, bodies, deliveries) if handoff.deliveries else [])
         answers.append(answer)
-    for (state, cause, text), message_ids in states.items():
-        transaction.update("hand_on_messages", message_ids, state, cause, text)
+    for standing, message_ids in standings.items():
+        transaction.update("hand_on_messages", message_ids, *standing)
+    write_marks(transaction, marks)
     transaction.insert("insert_bodies", bodies)
     transaction.insert("insert_deliveries", deliveries)
     return answers
+
+
+def _still_received(transaction: Transaction, group: list[_HandOver]) -> dict[int, tuple[int, int]]:
+    """The messages that still wait for routing, each with its body and that one's length.
+
+    A message that was handed on before, by a run that a crash cut short, is not handed on twice.
+    """
+    waiting: dict[int, tuple[int, int]] = {}
+    unknown: list[int] = []
+    for asked in group:
+        for handoff in asked.handoffs:
+            own = transaction.received.pop(handoff.message_id, None)
+            if own is None:
+                unknown.append(handoff.message_id)
+            else:
+                waiting[handoff.message_id] = own
+    for (found,) in transaction.select("still_received", unknown):
+        waiting.update((message_id, (body_id, size)) for message_id, body_id, size in _decode_received(found))
+    return waiting
 
 
 def _standing_of(handoff: Handoff) -> tuple[MessageState, str, str]:
@@ -211,5 +241,5 @@ def stand(transaction: Transaction, message_ids: Iterable[int]) -> dict[int, Mes
     return standings
 
 
-HAND_ON: Work[Sequence[Handoff], list[list[int]]] = Work("handing on", _hand_on, rank=3)
+HAND_ON: Work[_HandOver, list[list[int]]] = Work("handing on", _hand_on, rank=3)
 PROGRESS: Work[Claim | Outcome, Any] = Work("recording what became of a delivery", _progress, rank=4)

@@ -19,6 +19,7 @@ from hcsyncd.store.diagnosis import diagnose
 from hcsyncd.store.history import SqliteHistory
 from hcsyncd.store.inbox import SqliteInbox
 from hcsyncd.store.lock import FolderLock
+from hcsyncd.store.marks import Marks
 from hcsyncd.store.outbox import SqliteOutbox
 from hcsyncd.store.queries import QUERIES
 from hcsyncd.store.readers import Readers
@@ -28,7 +29,7 @@ from hcsyncd.store.writer import Writer
 
 FILE = "store.db"
 OLDEST_SQLITE = (3, 51, 3)  # before it, two connections that write or checkpoint at once can damage a write-ahead log
-PAGE_BYTES = 8192  # some bodies of a usual HL7 message fit into one
+PAGE_BYTES = 4096
 CACHE_KIBIBYTES = 16384
 STATEMENTS = 256  # prepared and kept
 LOG_BYTES = 64 << 20  # the write-ahead log is cut back to this after a burst
@@ -65,8 +66,9 @@ class Store:
         self._writer = Writer(opened.connection, emit, clock)
         self.name = opened.name  # twelve hexadecimal digits, given once when the file was made
         self.recovered = opened.recovered
-        self.inbox = SqliteInbox(self._writer, opened.readers)
-        self.outbox = SqliteOutbox(self._writer, opened.readers)
+        self._marks = Marks(self._writer)
+        self.inbox = SqliteInbox(self._writer, opened.readers, self._marks)
+        self.outbox = SqliteOutbox(self._writer, opened.readers, self._marks)
         self.history = SqliteHistory(opened.readers)
         self.repairs = SqliteRepairs(self._writer)
 
@@ -82,12 +84,13 @@ class Store:
     @property
     def pending(self) -> int:
         """Writes that are not committed yet."""
-        return self._writer.pending
+        return self._writer.pending + len(self._marks)
 
     async def close(self) -> None:
         """Commit what waits, end what is read, leave one whole file."""
         try:
             await self._readers.close()
+            self._marks.flush()
             await self._writer.close()
         finally:
             self._lock.release()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import apsw
 
 from hcsyncd.store.queries import QUERIES, Query
 
-ROWS_A_STATEMENT = 64
+# Statements are prepared for these numbers of rows; a group takes the next larger one and fills it up.
+LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+ROWS_A_STATEMENT = LENGTHS[-1]
+
+RECEIVED_KNOWN = 4096  # messages
 
 
 class Transaction:
@@ -22,12 +28,24 @@ class Transaction:
     and has to win it back from a busy event loop.
     """
 
-    __slots__ = ("connection", "last_body", "last_delivery", "last_message", "now")
+    __slots__ = ("connection", "last_body", "last_delivery", "last_message", "now", "received")
 
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
         self.now = 0  # microseconds; set by the writer for each commit
+        # Some of the messages that wait for routing, each with its body and that one's length: spares the look-up.
+        self.received: dict[int, tuple[int, int]] = {}
         self.last_message, self.last_delivery, self.last_body = _last_ids(connection)
+
+    def note_received(self, message_id: int, body_id: int, size: int) -> None:
+        """Know without looking that a message waits for routing, until it is handed on."""
+        if len(self.received) >= RECEIVED_KNOWN:
+            self.received.clear()  # those are looked up when their turn comes
+        self.received[message_id] = (body_id, size)
+
+    def forget(self) -> None:
+        """After a roll-back: only the database knows what is so."""
+        self.received.clear()
 
     def next_message(self) -> int:
         self.last_message += 1
@@ -45,11 +63,12 @@ class Transaction:
         """Run a query that takes rows; how many rows of the database it changed."""
         changed = 0
         query = QUERIES[name]
-        for part in _powers_of_two(rows):
-            values: list[Any] = []
-            for row in part:
-                values += row
-            self.connection.execute(query.for_rows(len(part)), values)
+        for start in range(0, len(rows), ROWS_A_STATEMENT):
+            part = rows[start : start + ROWS_A_STATEMENT]
+            length = _length_for(len(part))
+            values = list(chain.from_iterable(part))
+            values += (None,) * (len(part[0]) * (length - len(part)))
+            self.connection.execute(query.for_rows(length), values)
             changed += self.connection.changes()
         return changed
 
@@ -80,18 +99,13 @@ def select(connection: apsw.Connection, name: str, keys: Sequence[Any]) -> list[
     return rows
 
 
-def _powers_of_two(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Split rows into few parts of few different lengths, so that the statement cache holds them all."""
-    start, left = 0, len(rows)
-    while left:
-        size = min(ROWS_A_STATEMENT, 1 << (left.bit_length() - 1))
-        yield rows[start : start + size]
-        start, left = start + size, left - size
-
-
 def _lists(query: Query, keys: Sequence[Any]) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Split a list of keys into statements; the last is filled up to a power of two with a key it has already."""
+    """Split a list of keys into statements; the last is filled up with a key it has already."""
     for start in range(0, len(keys), ROWS_A_STATEMENT):
         part = tuple(keys[start : start + ROWS_A_STATEMENT])
-        size = 1 << (len(part) - 1).bit_length()
-        yield query.for_rows(size), part + part[-1:] * (size - len(part))
+        length = _length_for(len(part))
+        yield query.for_rows(length), part + part[-1:] * (length - len(part))
+
+
+def _length_for(count: int) -> int:
+    return LENGTHS[bisect_left(LENGTHS, count)]

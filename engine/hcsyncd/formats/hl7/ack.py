@@ -22,6 +22,9 @@ MAX_MSA_TEXT = 80  # MSA-3 is ST of 80
 MAX_ERR_TEXT = 250  # ERR-8 is TX of 250
 DEFAULT_VERSION = "2.5"
 
+APPLICATION_CODES = {Verdict.ACCEPT: "AA", Verdict.ERROR: "AE", Verdict.REJECT: "AR"}
+COMMIT_CODES = {Verdict.ACCEPT: "CA", Verdict.ERROR: "CE", Verdict.REJECT: "CR"}
+
 ERROR_TEXTS = {  # HL7 table 0357
     "0": "Message accepted",
     "100": "Segment sequence error",
@@ -41,50 +44,56 @@ ERROR_TEXTS = {  # HL7 table 0357
 
 def application_code(verdict: Verdict) -> str:
     """MSA-1 of original mode, and of the second answer in enhanced mode (table 0008)."""
-    if verdict is Verdict.ACCEPT:
-        return "AA"
-    return "AE" if verdict is Verdict.ERROR else "AR"
+    return APPLICATION_CODES[verdict]
 
 
 def commit_code(verdict: Verdict) -> str:
     """MSA-1 of the first answer in enhanced mode (table 0008)."""
-    if verdict is Verdict.ACCEPT:
-        return "CA"
-    return "CE" if verdict is Verdict.ERROR else "CR"
+    return COMMIT_CODES[verdict]
 
 
-def acknowledgement(fields: list[str], delimiters: Delimiters, code: str, answer: Answer) -> bytes:
-    """The message that answers the one whose header has ``fields``; ``code`` is MSA-1 (table 0008)."""
-    reply = _render(fields, delimiters, code, answer)
-    if len(reply) > MAX_BYTES:
-        short = [value[:MAX_FIELD] for value in fields]
-        short[9] = fields[9][:MAX_CONTROL_ID]
-        reply = _render(short, delimiters, code, answer)
-    return reply.encode("latin-1")
+class Letterhead:
+    """What all acknowledgements of messages with the same header have in common: everything but MSH-7 and MSH-10 of
+    both. It is made once for many messages, because most senders change nothing else from one to the next."""
+
+    __slots__ = ("_after_control_id", "_after_time", "_before_time", "_delimiters", "_fields", "_release")
+
+    def __init__(self, fields: list[str], delimiters: Delimiters) -> None:
+        """``fields`` are those of the header that is answered, as `header.Header` has them."""
+        bar = delimiters.field
+        version = fields[11] or DEFAULT_VERSION
+        self._fields = fields
+        self._delimiters = delimiters
+        self._release = _release(version.partition(delimiters.component)[0][:MAX_SHORT])
+        kind = _type(fields[8][:MAX_FIELD], delimiters.component, self._release)
+        charset = f"{bar * 6}{fields[17]}" if fields[17] else ""
+        self._before_time = bar.join(("MSH", fields[1], fields[4], fields[5], fields[2], fields[3], ""))
+        self._after_time = f"{bar}{bar}{kind}{bar}"
+        self._after_control_id = f"{bar}{fields[10] or 'P'}{bar}{version}{charset}\rMSA{bar}"
+
+    def acknowledgement(self, control_id: str, code: str, answer: Answer) -> bytes:
+        """The message that answers the one with this MSH-10; ``code`` is MSA-1 (table 0008)."""
+        reply = self._render(control_id, code, answer)
+        if len(reply) > MAX_BYTES:
+            short = Letterhead([value[:MAX_FIELD] for value in self._fields], self._delimiters)
+            reply = short._render(control_id[:MAX_CONTROL_ID], code, answer)
+        return reply.encode("latin-1")
+
+    def _render(self, control_id: str, code: str, answer: Answer) -> str:
+        bar = self._delimiters.field
+        time = _timestamp(answer.at // MICROSECONDS)
+        header = f"{self._before_time}{time}{self._after_time}{answer.control_id}{self._after_control_id}"
+        text = error = ""
+        if answer.text and self._release < (2, 7):  # MSA-3 was withdrawn in 2.7
+            text = bar + _plain(answer.text, MAX_MSA_TEXT, self._delimiters)
+        if answer.error_code:
+            error = _error(answer, self._delimiters, self._release) + "\r"
+        return f"{header}{code}{bar}{control_id}{text}\r{error}"
 
 
 def bare_acknowledgement(code: str, answer: Answer) -> bytes:
     """The answer to a body that has no header to go by: standard delimiters, nobody's name, an empty MSA-2."""
-    return acknowledgement(["MSH", STANDARD.encoding_characters] + [""] * 16, STANDARD, code, answer)
-
-
-def _render(fields: list[str], delimiters: Delimiters, code: str, answer: Answer) -> str:
-    bar = delimiters.field
-    version = fields[11] or DEFAULT_VERSION
-    release = _release(version.partition(delimiters.component)[0][:MAX_SHORT])
-    header = [
-        *("MSH", fields[1], fields[4], fields[5], fields[2], fields[3]),
-        *(_timestamp(answer.at // MICROSECONDS), "", _type(fields[8][:MAX_FIELD], delimiters.component, release)),
-        *(answer.control_id, fields[10] or "P", version),
-    ]
-    if fields[17]:
-        header += ["", "", "", "", "", fields[17]]
-    reply = f"{bar.join(header)}\rMSA{bar}{code}{bar}{fields[9]}"
-    if answer.text and release < (2, 7):  # MSA-3 was withdrawn in 2.7
-        reply += bar + _plain(answer.text, MAX_MSA_TEXT, delimiters)
-    if not answer.error_code:
-        return reply + "\r"
-    return f"{reply}\r{_error(answer, delimiters, release)}\r"
+    return _NOBODY.acknowledgement("", code, answer)
 
 
 def _error(answer: Answer, delimiters: Delimiters, release: tuple[int, ...]) -> str:
@@ -132,3 +141,6 @@ def _type(answered: str, component: str, release: tuple[int, ...]) -> str:
     return component.join(
         ("ACK", parts[1][:MAX_SHORT], "ACK") if release >= (2, 3, 1) else ("ACK", parts[1][:MAX_SHORT])
     )
+
+
+_NOBODY = Letterhead(["MSH", STANDARD.encoding_characters] + [""] * 16, STANDARD)

@@ -64,12 +64,14 @@ class Hl7Format:
 
     def __init__(self, options: Hl7Options) -> None:
         self._options = options
+        self._mode = options.acknowledgement_mode
+        self._charset = options.charset
         self._refused = frozenset(FAULTS) - set(options.tolerate)
 
     def peek(self, body: bytes) -> Hl7Peek:
         """Raises FormatError: ``empty``, ``no-msh``, ``bad-delimiters``, and for a fault that is not tolerated its
         name with hyphens (``lf-line-ends``)."""
-        peek = Hl7Peek(body, self._options.acknowledgement_mode, self._options.charset)
+        peek = Hl7Peek(body, self._mode, self._charset)
         if self._refused and peek.tolerated:
             for fault in peek.tolerated:
                 if fault in self._refused:
@@ -80,13 +82,13 @@ class Hl7Format:
     def refusal(self, body: bytes, error: FormatError, answer: Answer) -> bytes:  # noqa: ARG002 - the answer says it
         """Addressed to the sender when the header can be made out all the same, else to nobody by name."""
         try:
-            peek = Hl7Peek(body, self._options.acknowledgement_mode, self._options.charset)
+            peek = Hl7Peek(body, self._mode, self._charset)
         except FormatError:
             return bare_acknowledgement(application_code(answer.verdict), answer)
         return peek.accept_reply(answer) or peek.application_reply(answer)
 
     def parse(self, body: bytes) -> Hl7Document:
-        return Hl7Document(body, self._options.charset)
+        return Hl7Document(body, self._charset)
 
     def check_path(self, path: str) -> None:
         parse_path(path)

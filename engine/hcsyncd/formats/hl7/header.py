@@ -30,21 +30,28 @@ class Header(NamedTuple):
 
 def read_header(body: bytes) -> Header:
     """Read the header of a message or a batch. Raises FormatError: ``empty``, ``no-msh``, ``bad-delimiters``."""
+    text, tolerated = header_text(body)
+    bar = text[3:4]
+    fields = text.split(bar or "|")
+    delimiters = declared(bar, fields[1] if len(fields) > 1 else "")
+    if len(fields) < FIELDS:
+        fields += [""] * (FIELDS - len(fields))
+    return Header(fields, delimiters, tolerated)
+
+
+def header_text(body: bytes) -> tuple[str, tuple[str, ...]]:
+    """The header segment as wire text, without its line end, and the names of the sender faults seen in the whole
+    body. Raises FormatError: ``empty``, ``no-msh``."""
     start = 0 if body.startswith(b"MSH") else start_of(body)
     faults: tuple[str, ...] = ()
-    if body.find(LF) >= 0:
+    if LF in body:
         end, faults = _look_closely(body, start)
     else:
         end = body.find(CR, start)
         if body[-1] != CR:
             faults = (NO_FINAL_CR,)
     text = (body[start:end] if end >= 0 else body[start:]).decode("latin-1")
-    bar = text[3:4]
-    fields = text.split(bar or "|")
-    delimiters = declared(bar, fields[1] if len(fields) > 1 else "")
-    if len(fields) < FIELDS:
-        fields += [""] * (FIELDS - len(fields))
-    return Header(fields, delimiters, (LEADING_BLANKS, *faults) if start else faults)
+    return text, (LEADING_BLANKS, *faults) if start else faults
 
 
 def start_of(body: bytes) -> int:

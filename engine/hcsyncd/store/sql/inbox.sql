@@ -1,4 +1,6 @@
 -- What intake, the processor and the responder write and read.
+--
+-- Rows whose first value is NULL fill a group up to a length that is kept prepared: they change nothing.
 
 -- name: messages_by_identity
 SELECT identity, id, fingerprint FROM message WHERE identity IN (/*each*/ ? /*each*/) ORDER BY id;
@@ -7,17 +9,20 @@ SELECT identity, id, fingerprint FROM message WHERE identity IN (/*each*/ ? /*ea
 SELECT key, message_id FROM arrival WHERE key IN (/*each*/ ? /*each*/);
 
 -- name: insert_bodies
-INSERT INTO body (id, bytes) VALUES /*each*/ (?, ?) /*each*/;
+INSERT INTO body (id, bytes) SELECT * FROM (VALUES /*each*/ (?, ?) /*each*/) WHERE column1 IS NOT NULL;
 
 -- name: insert_messages
 INSERT INTO message (
     id, channel, received_at, type, control_id, sender, receiver, state, reply_state, cause, text, body_id, bytes, peer, facts,
     identity, fingerprint, reply, application_reply, reply_open, trace, parent, replay_of,
     only_route, only_destination
-) VALUES /*each*/ (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /*each*/;
+)
+SELECT * FROM (
+    VALUES /*each*/ (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /*each*/
+) WHERE column1 IS NOT NULL;
 
 -- name: insert_arrivals
-INSERT INTO arrival (key, message_id) VALUES /*each*/ (?, ?) /*each*/;
+INSERT INTO arrival (key, message_id) SELECT * FROM (VALUES /*each*/ (?, ?) /*each*/) WHERE column1 IS NOT NULL;
 
 -- name: replies_by_message
 SELECT id, reply, application_reply, reply_state, reply_open FROM message WHERE id IN (/*each*/ ? /*each*/);

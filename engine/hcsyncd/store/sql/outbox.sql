@@ -1,5 +1,7 @@
 -- What the processor and the dispatchers write and read.
 --
+-- Rows whose first value is NULL fill a group up to a length that is kept prepared: they change nothing.
+--
 -- A plus before a column keeps the planner from leading with that column's index where a list of ids is the narrower way.
 
 -- One row for the whole batch: each row fetched hands the interpreter lock back and forth once.
@@ -7,20 +9,23 @@
 SELECT json_group_array(json_array(id, body_id, bytes)) FROM message WHERE id IN (/*each*/ ? /*each*/) AND +state = 'received';
 
 -- name: hand_on_messages
-UPDATE message SET state = ?, cause = ?, text = ? WHERE id IN (/*each*/ ? /*each*/);
+UPDATE message SET state = ?, cause = ?, text = ?, reply_state = ifnull(?, reply_state) WHERE id IN (/*each*/ ? /*each*/);
 
 -- name: insert_deliveries
 INSERT INTO delivery (
     id, message_id, route, destination, lane, state, attempt, due_at, first_tried_at, created_at, settled_at, body_id, bytes,
     content_type, type, control_id, headers, key, cause, text
-) VALUES /*each*/ (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /*each*/;
+)
+SELECT * FROM (
+    VALUES /*each*/ (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /*each*/
+) WHERE column1 IS NOT NULL;
 
 -- name: claim_deliveries
 UPDATE delivery SET state = 'sending' WHERE id IN (/*each*/ ? /*each*/) AND +state IN ('ready', 'waiting');
 
 -- name: insert_attempts
 INSERT INTO attempt (delivery_id, started_at, ended_at, state, cause, text, answer)
-VALUES /*each*/ (?, ?, ?, ?, ?, ?, ?) /*each*/;
+SELECT * FROM (VALUES /*each*/ (?, ?, ?, ?, ?, ?, ?) /*each*/) WHERE column1 IS NOT NULL;
 
 -- name: settle_deliveries
 UPDATE delivery SET
