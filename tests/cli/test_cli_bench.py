@@ -23,7 +23,12 @@ def test_bench_measures_yardstick_intake_and_relay() -> None:
     assert done.exit_code == 0, done.output
     shown = json.loads(done.stdout)
     assert shown["tools"] == "hcsyncd send and its own sink"
-    assert [figure["what"] for figure in shown["figures"]] == ["yardstick", "intake", "relay"]
+    assert [figure["what"] for figure in shown["figures"]] == [
+        "yardstick",
+        "intake",
+        "relay, window 1",
+        "relay, window 16",
+    ]
     for figure in shown["figures"]:
         assert figure["connections"] == 2
         assert figure["rate"] > 0

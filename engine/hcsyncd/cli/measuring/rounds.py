@@ -14,6 +14,7 @@ from hcsyncd.cli.measuring.subject import INTAKE_ROUTES, RELAY_ROUTES, Subject, 
 from hcsyncd.cli.measuring.tools import Load, Tools
 from hcsyncd.errors import ControlError
 
+WINDOWS = (1, 16)  # deliveries of one lane under way at once
 MESSAGE = """\
 MSH|^~\\&|PAS|STMARY|HCSYNC|REGION|20260519083012.123+0000||ADT^A01^ADT_A01|MSG1|P|2.5.1|||AL|NE|USA|UNICODE UTF-8
 EVN|A01|20260519083012|||U4711^Nurse^Nora^^^^^^STMARY
@@ -64,11 +65,9 @@ def measure(plan: Plan, tools: Tools, on_figure: Callable[[Figure], None]) -> li
         for connections in plan.connections:
             course = _Course(plan, tools, template, connections)
             yardstick = course.yardstick(folder / f"y{connections}")
-            for figure in (
-                yardstick,
-                course.intake(folder / f"i{connections}", yardstick.rate),
-                course.relay(folder / f"r{connections}", yardstick.rate),
-            ):
+            intake = course.intake(folder / f"i{connections}", yardstick.rate)
+            relays = (course.relay(folder / f"r{connections}-{window}", yardstick.rate, window) for window in WINDOWS)
+            for figure in (yardstick, intake, *relays):
                 figures.append(figure)
                 on_figure(figure)
     return figures
@@ -107,10 +106,11 @@ class _Course:
             rates = [load.accepted / load.seconds for load in loads]
             return self._figure("intake", loads, rates, yardstick, *self._cost(daemon))
 
-    def relay(self, folder: Path, yardstick: float) -> Figure:
-        """Received, stored, two fields changed, sent on by MLLP, outcome stored: until the last one is through."""
+    def relay(self, folder: Path, yardstick: float, window: int) -> Figure:
+        """Received, stored, two fields changed, sent on by MLLP in one lane, outcome stored: until the last is through.
+        ``window`` is how many deliveries may be under way at once."""
         folder.mkdir()
-        with self.tools.sink(folder) as sink_port, subject(folder, RELAY_ROUTES, sink_port) as daemon:
+        with self.tools.sink(folder) as sink_port, subject(folder, RELAY_ROUTES, sink_port, window) as daemon:
             loads, rates = [], []
             for number in range(self.plan.rounds):
                 started = time.perf_counter()
@@ -120,7 +120,7 @@ class _Course:
             counts = daemon.counts()
             if counts["deliveries"]["sent"] != self.messages * self.plan.rounds:
                 raise ControlError(f"not every message was delivered: {counts['deliveries']}")
-            return self._figure("relay", loads, rates, yardstick, *self._cost(daemon))
+            return self._figure(f"relay, window {window}", loads, rates, yardstick, *self._cost(daemon))
 
     def _load(self, port: int, prefix: str) -> Load:
         load = self.tools.load(port, self.connections, self.messages, self.template, prefix)

@@ -21,9 +21,7 @@ POLL_SECS = 0.02
 
 DAEMON = "http:\n  enabled: false\nlog:\n  level: warning\n"
 SOURCE = "source:\n  kind: mllp\n  host: 127.0.0.1\n  port: 0\nformat: hl7\n"
-DESTINATION = (
-    "destination:\n  kind: mllp\n  host: 127.0.0.1\n  port: {port}\nformat: hl7\nlane: MSH-10\nconcurrency: 64\n"
-)
+DESTINATION = "destination:\n  kind: mllp\n  host: 127.0.0.1\n  port: {port}\nformat: hl7\nwindow: {window}\n"
 INTAKE_ROUTES = "routes:\n  - name: none\n    from: adt_in\n    when:\n      type: NONE\n    to: relay_out\n"
 RELAY_ROUTES = "routes:\n  - name: relay\n    from: adt_in\n    transform: relay.readdress\n    to: relay_out\n"
 TRANSFORM = '''"""The relay of the benchmark: two fields changed."""
@@ -96,13 +94,13 @@ class Subject:
 
 
 @contextmanager
-def subject(folder: Path, routes: str, sink_port: int) -> Iterator[Subject]:
+def subject(folder: Path, routes: str, sink_port: int, window: int = 1) -> Iterator[Subject]:
     """A daemon with one source and one destination, on a fresh store in ``folder``."""
     site = folder / "site"
     files = {
         "hcsyncd.yaml": DAEMON,
         "channels/adt_in.yaml": SOURCE,
-        "channels/relay_out.yaml": DESTINATION.format(port=sink_port),
+        "channels/relay_out.yaml": DESTINATION.format(port=sink_port, window=window),
         "routes.yaml": routes,
         "transforms/relay.py": TRANSFORM,
     }
