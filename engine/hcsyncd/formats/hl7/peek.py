@@ -31,7 +31,7 @@ class AcknowledgementMode(StrEnum):
 _AUTO = AcknowledgementMode.AUTO  # Python 3.11 is slow to find a member on its class, and each message asks for it
 
 
-class _Common:
+class _Sender:
     """What the headers of many messages have in common, worked out once. ``fields`` are those of `Header`, not to be
     asked for what may differ from one message to the next."""
 
@@ -128,19 +128,19 @@ class Hl7Peek:
 
 
 @lru_cache(maxsize=1024)
-def _remembered(bar: str, lasting: tuple[str, ...]) -> _Common:
+def _remembered(bar: str, lasting: tuple[str, ...]) -> _Sender:
     """Raises FormatError (``bad-delimiters``), and does so again each time."""
     encoding_characters, *names, kind, processing_id, version, rest = lasting
     delimiters = declared(bar, encoding_characters)
     fields = ["MSH", encoding_characters, *names, "", "", kind, "", processing_id, version, "", *rest.split(bar)]
-    return _Common(fields + [""] * (FIELDS - len(fields)), delimiters)
+    return _Sender(fields + [""] * (FIELDS - len(fields)), delimiters)
 
 
-def _read_whole(body: bytes) -> tuple[_Common, str]:
+def _read_whole(body: bytes) -> tuple[_Sender, str]:
     """What a header says, and its control id, where to remember it would not pay: a batch, an extravagant header."""
     header = read_header(body)
     fields = header.fields if header.fields[0] == "MSH" else _batch_fields(header, body)
-    return _Common(fields, header.delimiters), fields[9]
+    return _Sender(fields, header.delimiters), fields[9]
 
 
 def _party(application: str, facility: str, component: str) -> str:
