@@ -36,7 +36,7 @@ class MessageState(StrEnum):
 
     RECEIVED = "received"  # on disk, not yet routed
     ROUTED = "routed"  # handed on, some delivery still open
-    DONE = "done"  # every delivery sent
+    DONE = "done"  # every delivery sent; some may have been settled by a person instead
     FILTERED = "filtered"  # routes matched, and each of them dropped it on purpose
     UNROUTED = "unrouted"  # no route wanted it
     DEAD = "dead"  # it, or one of its deliveries, needs a person
