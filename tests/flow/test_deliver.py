@@ -332,3 +332,18 @@ async def test_keys_stay_the_same_over_attempts(make: Make) -> None:
     await bench.until_dry()
     assert len(set(bench.destination.keys)) == 1
     assert len(bench.destination.keys) == 3
+
+
+async def test_what_is_offered_while_the_store_is_read_comes_once_and_in_order(make: Make) -> None:
+    bench = make()
+    left = await bench.hand_on(*"aab")
+    recovering = asyncio.create_task(bench.dispatcher.recover())
+    await asyncio.sleep(0)
+    fresh = await bench.offer(*"abc")
+    await recovering
+    await bench.until_dry()
+    taken = bench.destination.taken
+    assert sorted(taken) == [*left, *fresh]
+    assert [id_ for id_ in taken if id_ in (left[0], left[1], fresh[0])] == [left[0], left[1], fresh[0]]
+    assert [id_ for id_ in taken if id_ in (left[2], fresh[1])] == [left[2], fresh[1]]
+    assert bench.dispatcher.open == 0

@@ -142,3 +142,31 @@ def test_no_message_is_lost_or_doubled_by_reloads_under_load(start: Start, recei
                 daemon.call("reload")
     daemon.until_counts(done=60)
     assert receiver.control_ids == [f"M{number}" for number in range(60)]
+
+
+def test_a_destination_that_comes_back_before_its_queue_is_dry_goes_on_with_it(start: Start) -> None:
+    absent = MllpReceiver()
+    port = absent.port
+    absent.close()
+    files = relay(port, retry="{first_secs: 0.2, factor: 1}")
+    daemon = start(files)
+    channel, routes = daemon.site / "channels/relay_out.yaml", daemon.site / "routes.yaml"
+    with MllpSender(daemon.address("adt_in")) as sender:
+        sender.send(adt("M1"))
+        sender.send(adt("M2"))
+        daemon.until_counts(routed=2)
+        before = channel.read_text(), routes.read_text()
+        channel.unlink()
+        routes.write_text("routes: []\n")
+        daemon.call("reload")
+        channel.write_text(before[0])
+        routes.write_text(before[1])
+        daemon.call("reload")
+        sender.send(adt("M3"))
+        back = MllpReceiver(port=port)
+        try:
+            daemon.until_counts(done=3)
+            assert back.control_ids == ["M1", "M2", "M3"]
+        finally:
+            back.close()
+    assert daemon.call("status")["daemon"]["generation"] == 3

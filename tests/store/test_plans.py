@@ -38,7 +38,7 @@ PLANS = {
     "stand_messages": ["SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"],
     "open_sizes": ["SEARCH delivery USING INDEX delivery_state (state=? AND destination=? AND lane=? AND rowid>?)"] * 3,
     "open_lanes": ["SEARCH delivery USING COVERING INDEX delivery_state (state=? AND destination=?)"],
-    "blocked_lanes": ["SEARCH delivery USING COVERING INDEX delivery_state (state=? AND destination=?)"],
+    "blocked_lanes": ["SEARCH delivery USING INDEX delivery_state (state=? AND destination=?)"],
     "deliveries_with_bodies": [
         "SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH body USING INTEGER PRIMARY KEY (rowid=?)",

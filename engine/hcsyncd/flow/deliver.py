@@ -63,6 +63,7 @@ class Dispatcher:
         self._dry = asyncio.Event()  # set while nothing is open
         self._dry.set()
         self._lanes: dict[str, Lane] = {}
+        self._early: list[Delivery] | None = None  # offered while the store is read for the first time
         self._room = Room(MEMORY_BYTES)
         self._slots = asyncio.Semaphore(terms.options.concurrency)
         self._settler = Settler(outbox, self._settled)
@@ -74,29 +75,42 @@ class Dispatcher:
     # Work comes in
 
     async def recover(self) -> int:
-        """Take up what the last run left; how many deliveries that is."""
-        for key, count in (await self._outbox.open_lanes(self.destination)).items():
-            self._lane(key).missed = True
-            self._count(count)
-        if self._terms.options.on_dead is OnDead.HOLD:
-            for key in await self._outbox.blocked_lanes(self.destination):
+        """Take up what the store holds, when the destination comes into service; how many deliveries that is. What is
+        offered meanwhile waits: it may be among them."""
+        self._early = []
+        try:
+            found = await self._outbox.open_lanes(self.destination)
+            blocked = await self._outbox.blocked_lanes(self.destination)
+        finally:
+            early, self._early = self._early, None
+        for key, stand in found.items():
+            lane = self._lane(key)
+            lane.missed = True
+            lane.known_id = stand.last_id
+            self._count(stand.deliveries)
+        for key, route in blocked:
+            if self._terms.policy(route).on_dead is OnDead.HOLD:
                 self._lane(key).held = True
         for lane in list(self._lanes.values()):
             self._start(lane)
+        for delivery in early:
+            self.offer(delivery)
         return self._open
 
     def offer(self, delivery: Delivery) -> None:
         """Take in a delivery that was just handed on. One that came into the world dead only stops a lane that is to
         stand behind dead letters."""
+        if self._early is not None:
+            self._early.append(delivery)
+            return
+        is_dead = delivery.state is DeliveryState.DEAD
+        if is_dead and self._terms.policy(delivery.route).on_dead is OnDead.CONTINUE:
+            return
         lane = self._lane(delivery.lane)
-        if delivery.state is not DeliveryState.DEAD:
-            self._count(1)
-        elif self._terms.policy(delivery.route).on_dead is OnDead.CONTINUE:
-            return
-        elif lane.missed:
+        if is_dead and lane.missed:
             lane.held = True  # its place in the order cannot be kept in memory: better too early than too late
-            return
-        lane.offer(delivery)
+        elif lane.offer(delivery) and not is_dead:
+            self._count(1)
         self._start(lane)
 
     def reopen(self, delivery: Delivery) -> None:

@@ -51,6 +51,7 @@ class Lane:
         "_room",
         "held",
         "key",
+        "known_id",
         "last_id",
         "missed",
         "next_try_at",
@@ -61,6 +62,7 @@ class Lane:
     def __init__(self, key: str, destination: str, outbox: Shelf, room: Room) -> None:
         self.key = key
         self.last_id = 0
+        self.known_id = 0  # the highest id that was heard of, here or in the store
         self.missed = False
         self.held = False  # stands behind a dead letter until a person settles it
         self.next_try_at = 0  # wall time of the next try while it waits; 0: does not wait
@@ -85,14 +87,18 @@ class Lane:
         """Whether the lane may be forgotten: nothing waits in it, here or in the store."""
         return not (self._queue or self.missed or self.held)
 
-    def offer(self, delivery: Delivery) -> None:
-        """Take in a delivery that was just handed on."""
-        if self.missed or delivery.id <= self.last_id:
-            return
+    def offer(self, delivery: Delivery) -> bool:
+        """Take in a delivery that was just handed on; whether it was news."""
+        if delivery.id <= self.known_id:
+            return False
+        self.known_id = delivery.id
+        if self.missed:
+            return True
         if self._queue and (len(self._queue) >= LANE_DELIVERIES or self._bytes >= LANE_BYTES or self._room.is_full):
             self.missed = True
         else:
             self._append(delivery)
+        return True
 
     def pop(self) -> Delivery | None:
         """The next delivery, if memory holds one."""
@@ -141,6 +147,7 @@ class Lane:
     def _append(self, delivery: Delivery) -> None:
         self._queue.append(delivery)
         self.last_id = delivery.id
+        self.known_id = max(self.known_id, delivery.id)
         self._account(len(delivery.envelope.body))
 
     def _account(self, size: int) -> None:

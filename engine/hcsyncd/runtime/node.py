@@ -47,6 +47,7 @@ class Node:
         self.ways_in: dict[str, WayIn] = {}
         self.ways_out: dict[str, WayOut] = {}
         self._retiring: dict[asyncio.Task[None], WayOut] = {}
+        self._outgoing: Generation | None = None  # was live before, and may still have batches under way
         self._works = works
         self._transformer = Transformer(works.pool)
         self._plan = self._plan_of(generation)
@@ -156,6 +157,22 @@ class Node:
             generation.formats,
             self._clock.now,
         )
+
+    async def take_back(self, name: str) -> WayOut | None:
+        """A destination that was to be closed when it had run dry, and is wanted again: never two at once."""
+        for task, out in list(self._retiring.items()):
+            if out.channel.name == name:
+                task.cancel()
+                await asyncio.wait([task])
+                self.ways_out[name] = out
+                return out
+        return None
+
+    async def settle(self, previous: Generation) -> None:
+        """A new generation is live. Batches of the one before may still be under way: it is forgotten with the next."""
+        if self._outgoing is not None:
+            await self.forget(self._outgoing)
+        self._outgoing = previous
 
     # What operators do
 

@@ -40,6 +40,7 @@ class Reload:
         await self._retire_sources()
         self._swap_sources()
         await self._swap_destinations()
+        await self._node.settle(self._old)
         return self._change.words()
 
     async def _open_destinations(self, undo: AsyncExitStack) -> None:
@@ -100,7 +101,7 @@ class Reload:
 
     async def _swap(self, channel: Channel) -> None:
         destination = self._destinations.get(channel.name)
-        out = self._node.ways_out.get(channel.name)
+        out = self._node.ways_out.get(channel.name) or await self._node.take_back(channel.name)
         if out is None:
             assert destination is not None
             await self._node.add_way_out(channel, self._new, destination).dispatcher.recover()

@@ -12,7 +12,7 @@ import msgspec
 from hcsyncd.errors import StoreError
 from hcsyncd.message import Delivery, DeliveryState, MessageState, ReplyState
 from hcsyncd.store.marks import Marks, write_marks
-from hcsyncd.store.ports import Handoff, NewDelivery, Outcome
+from hcsyncd.store.ports import Handoff, NewDelivery, OpenLane, Outcome
 from hcsyncd.store.readers import Readers
 from hcsyncd.store.rows import delivery_from, render_mapping
 from hcsyncd.store.transaction import Transaction
@@ -58,11 +58,12 @@ class SqliteOutbox:
     def settle(self, outcome: Outcome) -> Future[MessageState]:
         return self._writer.submit(PROGRESS, outcome, len(outcome.answer))
 
-    async def open_lanes(self, destination: str) -> dict[str, int]:
-        return dict(await self._readers.rows("open_lanes", (destination,)))
+    async def open_lanes(self, destination: str) -> dict[str, OpenLane]:
+        rows = await self._readers.rows("open_lanes", (destination,))
+        return {lane: OpenLane(count, last_id) for lane, count, last_id in rows}
 
-    async def blocked_lanes(self, destination: str) -> list[str]:
-        return [row[0] for row in await self._readers.rows("blocked_lanes", (destination,))]
+    async def blocked_lanes(self, destination: str) -> list[tuple[str, str]]:
+        return [(lane, route) for lane, route in await self._readers.rows("blocked_lanes", (destination,))]
 
     async def open_deliveries(
         self, destination: str, lane: str, after_id: int, limit: int, max_bytes: int

@@ -144,6 +144,13 @@ class Inbox(Protocol):
         ...
 
 
+class OpenLane(Record, frozen=True):
+    """A lane's open deliveries, as the store has them: how many, and the highest id."""
+
+    deliveries: int
+    last_id: int
+
+
 class Outbox(Protocol):
     """Used by the processor and the dispatchers."""
 
@@ -160,12 +167,12 @@ class Outbox(Protocol):
         """T4. Record an attempt and where the delivery stands; the state its message is in after that."""
         ...
 
-    async def open_lanes(self, destination: str) -> dict[str, int]:
-        """The lanes of a destination that hold open deliveries, with their number: asked for once, at the start."""
+    async def open_lanes(self, destination: str) -> dict[str, OpenLane]:
+        """The lanes of a destination that hold open deliveries: asked for when a destination comes into service."""
         ...
 
-    async def blocked_lanes(self, destination: str) -> list[str]:
-        """The lanes of a destination that hold a dead or unsure delivery: asked for where a lane stops at one."""
+    async def blocked_lanes(self, destination: str) -> list[tuple[str, str]]:
+        """(lane, route) of a destination's dead and unsure deliveries: asked for with the open lanes."""
         ...
 
     async def open_deliveries(

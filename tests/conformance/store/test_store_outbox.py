@@ -245,7 +245,8 @@ async def test_open_deliveries_come_by_lane_in_order_and_in_pages(store: Ports) 
     assert [one.id for one in await outbox.open_deliveries("erp", "b", 0, 10, 1)] == ids["b"][:1]
     assert [one.id for one in await outbox.open_deliveries("erp", "b", 0, 10, 20)] == ids["b"][:2]
     assert await outbox.open_deliveries("other", "a", 0, 10, 1000) == []
-    assert await outbox.open_lanes("erp") == {"a": 3, "b": 4}
+    found = await outbox.open_lanes("erp")
+    assert {lane: stand.deliveries for lane, stand in found.items()} == {"a": 3, "b": 4}
     assert await outbox.open_lanes("other") == {}
 
 
@@ -254,7 +255,7 @@ async def test_lanes_with_a_dead_or_unsure_delivery_are_named(store: Ports) -> N
         message_id = await put(store, number)
         (delivery_id,) = await hand_on(store, message_id, delivery(lane=lane))
         await store.outbox.settle(outcome(delivery_id, message_id, DeliveryState(state)))
-    assert await store.outbox.blocked_lanes("erp") == ["a", "b"]
+    assert await store.outbox.blocked_lanes("erp") == [("a", "r1"), ("b", "r1")]
     assert await store.outbox.blocked_lanes("other") == []
 
 

@@ -80,12 +80,12 @@ ORDER BY id
 LIMIT :limit;
 
 -- name: open_lanes
-SELECT lane, count(*) FROM delivery
+SELECT lane, count(*), max(id) FROM delivery
 WHERE state IN ('ready', 'waiting', 'sending') AND destination = ?
 GROUP BY lane;
 
 -- name: blocked_lanes
-SELECT DISTINCT lane FROM delivery WHERE state IN ('dead', 'unsure') AND destination = ? ORDER BY lane;
+SELECT DISTINCT lane, route FROM delivery WHERE state IN ('dead', 'unsure') AND destination = ? ORDER BY lane, route;
 
 -- name: deliveries_with_bodies
 SELECT
