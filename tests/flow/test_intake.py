@@ -14,6 +14,7 @@ from hcsyncd.config.model import Acknowledge, Channel, ChannelOptions, Part
 from hcsyncd.errors import StoreError
 from hcsyncd.events import (
     ControlIdReused,
+    FaultTolerated,
     IntakeRefused,
     MessageDuplicated,
     MessageRejected,
@@ -162,6 +163,17 @@ async def test_what_is_no_message_is_a_dead_letter_and_answered_no(
     assert desk.stored == []
 
 
+async def test_each_sender_fault_that_is_overlooked_is_told(make: Make, events: RecordedEvents) -> None:
+    desk = make()
+    bodies = (adt("A1").replace(b"\r", b"\n"), adt("A2").rstrip(b"\r"), b"\r\n" + adt("A3"), adt("A4"))
+    receipts = [await desk.accept(body) for body in bodies]
+    assert [msa(receipt.reply) for receipt in receipts] == [("AA", f"A{number}") for number in (1, 2, 3, 4)]
+    told = [(event.channel, event.switch) for event in events.of(FaultTolerated)]
+    assert told[0] == ("adt_in", "lf_line_ends")
+    assert [switch for _, switch in told] == ["lf_line_ends", "no_final_cr", "leading_blanks", "lf_line_ends"]
+    assert [await desk.store.history.body(receipt.message_id) for receipt in receipts] == list(bodies)
+
+
 async def test_bytes_that_broke_the_transports_rules_are_a_dead_letter_too(make: Make) -> None:
     desk = make()
     arrival = Arrival("adt_in", adt("A1")[:40], "peer", 1)
@@ -193,6 +205,18 @@ async def test_processed_waits_for_the_routes_and_its_duplicate_waits_with_it(ma
     assert msa(first.reply) == ("AA", "A1")
     assert second.reply == first.reply
     assert (await desk.accept(adt("A1"))).reply == first.reply
+
+
+async def test_a_duplicate_that_comes_while_the_decision_is_being_stored_gets_it_too(make: Make) -> None:
+    desk = make(acknowledge=Acknowledge.PROCESSED)
+    waiting = desk.accept(adt("A1"))
+    await until(lambda: desk.stored)
+    again = desk.accept(adt("A1"))  # found open in the commit before the one that keeps the decision
+    await asyncio.sleep(0)
+    desk.responder.processed(desk.stored[0].id, MessageState.ROUTED)
+    first, second = await asyncio.wait_for(asyncio.gather(waiting, again), 5)
+    assert first.reply == second.reply
+    assert desk.responder.waiting == 0
 
 
 async def test_delivered_waits_for_every_destination(make: Make) -> None:

@@ -37,6 +37,7 @@ class Waiter:
     mode: Acknowledge
     first_reply: bytes  # the commit acknowledgement, already given; b"" in original mode
     decision: asyncio.Future[Decision]
+    is_decided: bool = False  # and on its way to the store: whoever asks now still joins
 
 
 class Responder:
@@ -77,7 +78,9 @@ class Responder:
             self._decide(message_id, waiter, state, failure)
 
     def _decide(self, message_id: int, waiter: Waiter, state: MessageState, failure: str) -> None:
-        del self._waiters[message_id]
+        if waiter.is_decided:
+            return
+        waiter.is_decided = True
         if state is MessageState.DEAD and not failure:
             failure = "the message could not be processed"
         answer = Answer(
@@ -92,6 +95,7 @@ class Responder:
         kept = self._inbox.decide_reply(Reply(message_id, first, second, positive=not failure))
 
         def give(kept: asyncio.Future[None]) -> None:
+            del self._waiters[message_id]
             if waiter.decision.done():
                 return
             error = None if kept.cancelled() else kept.exception()
