@@ -58,7 +58,7 @@ def test_commands_that_print_data_offer_json() -> None:
         assert has_json is (path not in silent), path
 
 
-def test_the_issue_named_commands_are_all_there() -> None:
+def test_the_commands_are_all_there() -> None:
     assert set(COMMANDS) == {
         *("init", "run", "check", "test", "reload", "status", "channels", "messages", "dead"),
         *("send", "schema", "bench", "demo", "version"),
