@@ -221,3 +221,25 @@ def test_a_second_daemon_on_the_same_store_refuses_to_start(start: Start, receiv
     assert f"in use by process {daemon.pid}" in second.stderr
     assert "Traceback" not in second.stderr
     assert send(daemon, adt("M1")) == [("AA", "M1")]
+
+
+def test_a_stop_does_not_wait_for_ever_for_a_sender_that_waits_for_a_delivery(start: Start) -> None:
+    absent = MllpReceiver()
+    absent.close()
+    files = relay(absent.port, retry=QUICK)
+    files["channels/adt_in.yaml"] = MLLP_IN + "acknowledge: delivered\n"
+    files["hcsyncd.yaml"] = "http: {port: 0}\nworkers: {count: 1}\ndrain_secs: 2\n"
+    daemon = start(files)
+    with MllpSender(daemon.address("adt_in")) as sender:
+        sender.put(adt("M1"))
+        daemon.until_counts(routed=1)
+        assert daemon.stop() == 0
+        with pytest.raises(ConnectionError):  # closed without an answer: the sender comes again
+            sender.answer()
+    back = MllpReceiver(port=absent.port)
+    try:
+        daemon = start()
+        assert send(daemon, adt("M1")) == [("AA", "M1")]
+        assert back.control_ids == ["M1"]
+    finally:
+        back.close()

@@ -33,9 +33,9 @@ class WayIn:
     runner: SourceRunner
     processing: asyncio.Task[None] | None = None
 
-    async def end(self) -> None:
+    async def end(self, limit_secs: float) -> None:
         """Close the source, then stop processing; what is not handed on stays received in the store."""
-        await self.runner.stop()
+        await self.runner.stop(limit_secs)
         if self.processing is not None:
             self.processing.cancel()
             await asyncio.gather(self.processing, return_exceptions=True)

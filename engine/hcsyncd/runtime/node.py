@@ -27,6 +27,8 @@ from hcsyncd.runtime.supervisor import SourceRunner
 from hcsyncd.store.ports import NewDelivery
 from hcsyncd.store.store import Store
 
+INTAKE_SHARE = 0.25  # of the drain time, for what sources have in hand; the sends have the rest
+
 
 @dataclass(frozen=True, slots=True)
 class Works:
@@ -82,7 +84,7 @@ class Node:
 
     async def stop(self, drain_secs: float) -> None:
         """Close intake, receipt what is in hand, then let sends end within ``drain_secs``."""
-        await asyncio.gather(*(way.end() for way in self.ways_in.values()))
+        await asyncio.gather(*(way.end(drain_secs * INTAKE_SHARE) for way in self.ways_in.values()))
         for task in self._retiring:
             task.cancel()
         outs = [*self.ways_out.values(), *self._retiring.values()]

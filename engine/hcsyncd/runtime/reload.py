@@ -72,7 +72,7 @@ class Reload:
 
     async def _take_away(self, way: WayIn) -> None:
         del self._node.ways_in[way.channel.name]
-        await way.end()
+        await way.end(RETIRE_SECS)
 
     async def _retire_sources(self) -> None:
         """Close what is gone, and let its last messages be handed on by the routes they came in under."""
@@ -80,7 +80,7 @@ class Reload:
             way = self._node.ways_in.pop(name)
             await way.runner.stop()
             await way.run_dry(RETIRE_SECS)
-            await way.end()
+            await way.end(RETIRE_SECS)
 
     def _swap_sources(self) -> None:
         self._node.adopt(self._new)

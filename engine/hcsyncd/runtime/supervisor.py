@@ -12,6 +12,7 @@ from hcsyncd.events import Event, SourceFailed, SourceStarted, SourceStopped
 
 FIRST_PAUSE_SECS = 0.5
 PAUSE_CAP_SECS = 30.0
+STOP_SECS = 30.0
 STEADY_SECS = 60.0  # a source that ran so long starts its back-off anew
 
 
@@ -61,12 +62,15 @@ class SourceRunner:
         """Run it from here on, and start it again whenever it fails."""
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
-    async def stop(self) -> None:
-        """No new arrivals; those in hand are receipted and answered."""
+    async def stop(self, limit_secs: float = STOP_SECS) -> None:
+        """No new arrivals; those in hand are receipted and answered, as far as that is done within ``limit_secs``: a
+        sender that waits for a delivery may wait long, and gets its answer when it comes again."""
         self._stopping.set()
         source = self._source
         if source is not None:
-            await source.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit_secs):
+                    await source.stop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
