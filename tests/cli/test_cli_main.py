@@ -101,7 +101,7 @@ def test_version(tmp_path: Path, flags: list[str]) -> None:
     ("args", "code", "told"),
     [
         (["nope"], 2, "No such command 'nope'"),
-        (["messages", "show", "x"], 2, "not a valid integer"),
+        (["messages", "show", "x"], 2, "not a valid message id"),
         (["messages", "list", "--since", "soon"], 2, "'soon' is no time; write it like 2h"),
         (["messages", "list", "--state", "lost"], 2, "'lost' is not one of"),
         (["status", "--site", "missing"], 2, "there is no folder missing"),

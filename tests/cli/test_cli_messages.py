@@ -65,6 +65,7 @@ def test_list_passes_the_filter_on(person: Person) -> None:
     ):
         assert [row["id"] for row in person.reads("messages", "list", *narrowing)] == [dead], narrowing
     assert person.reads("messages", "list", "--since", "1h") == []
+    assert person.does("messages", "list", "--since", "1h") == "No messages.\n"
     result = person.types("messages", "list", "--limit", "1")
     assert len(result.stdout.splitlines()) == 2
     assert "--limit N shows more" in result.stderr
@@ -85,6 +86,7 @@ def test_show_tells_all_but_the_bytes(person: Person) -> None:
         "adt_in",
         "10.0.0.5:40001",
         "EHR|HOSP",
+        "wire.local_port",
         "relay_out",
         "ack-AR",
         "MSA|AR|M1",
@@ -93,6 +95,15 @@ def test_show_tells_all_but_the_bytes(person: Person) -> None:
         assert expected in shown
     assert "PID|1" not in shown
     assert "body" not in person.reads("messages", "show", str(message_id))
+
+
+@pytest.mark.parametrize("nonsense", ["abc", "0", str(2**63)])
+def test_what_is_no_message_id_is_refused_before_the_daemon_is_asked(person: Person, nonsense: str) -> None:
+    for command in (["messages", "show"], ["messages", "trace"], ["messages", "replay"], ["dead", "show"]):
+        result = person.types(*command, nonsense)
+        assert result.exit_code == 2, result.output
+        assert "Invalid value for '" in result.stderr
+        assert "integer range" not in result.stderr
 
 
 def test_show_body_writes_a_segment_a_line_and_raw_the_bytes(person: Person) -> None:

@@ -162,6 +162,7 @@ class Desk:
             "keys": Keys("ADT^A01", control_id, "EHR|HOSP", "RX|LAB"),
             "body": body,
             "peer": "10.0.0.5:40001",
+            "facts": {"local_port": "2575"},
             "reply": b"MSH|^~\\&|RX\rMSA|AA|" + control_id.encode() + b"\r",
         }
         stored = await self.store.inbox.put(NewMessage(**(known | changes)))

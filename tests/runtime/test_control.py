@@ -8,9 +8,10 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ class Place:
     line: int
     state: MessageState
     body: bytes
+    facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({"peer": "127.0.0.1"}))
 
 
 def quiet(_: Event) -> None:
@@ -142,7 +144,9 @@ async def test_a_result_comes_back_and_the_use_is_an_event(running: Running) -> 
 
 
 async def test_records_become_json(running: Running) -> None:
-    assert await running.call("place") == [{"file": "routes.yaml", "line": 3, "state": "dead", "body": "AP8="}]
+    assert await running.call("place") == [
+        {"file": "routes.yaml", "line": 3, "state": "dead", "body": "AP8=", "facts": {"peer": "127.0.0.1"}}
+    ]
 
 
 async def test_a_refusal_carries_code_text_and_findings(running: Running) -> None:
@@ -152,7 +156,9 @@ async def test_a_refusal_carries_code_text_and_findings(running: Running) -> Non
     with pytest.raises(CommandRefused) as refused:
         await running.call("reload")
     assert refused.value.reason == "config"
-    assert refused.value.details == ({"file": "routes.yaml", "line": 3, "state": "dead", "body": ""},)
+    assert refused.value.details == (
+        {"file": "routes.yaml", "line": 3, "state": "dead", "body": "", "facts": {"peer": "127.0.0.1"}},
+    )
 
 
 async def test_a_fault_of_ours_is_told_without_its_text(running: Running) -> None:

@@ -61,6 +61,7 @@ def test_reload_passes_the_daemons_word_on(desk: Desk) -> None:
         ("messages.list", {"limit": 10_001}, "<= 10000"),
         ("messages.show", {}, "id"),
         ("messages.show", {"id": "one"}, "int"),
+        ("messages.trace", {"id": 2**63}, "<= 9223372036854775807"),
         ("messages.replay", {"ids": []}, "length >= 1"),
         ("messages.replay", {"ids": [1], "body": "%%%"}, "base64"),
         ("dead.discard", {"ids": [1], "reason": ""}, "length >= 1"),

@@ -13,7 +13,7 @@ from hcsyncd.cli.display import json_option, note, show_heading, show_json, show
 from hcsyncd.cli.message_view import show_message
 from hcsyncd.cli.moments import age
 from hcsyncd.cli.repair import body_options, repaired_body, replay_in_pages
-from hcsyncd.cli.selection import PAGE, confirm, pages, selected, selection_options
+from hcsyncd.cli.selection import MESSAGE_ID, PAGE, confirm, pages, selected, selection_options
 from hcsyncd.cli.site import ask, site_option
 
 Json = dict[str, Any]
@@ -82,7 +82,7 @@ def list_dead(*, site: Path, as_json: bool, limit: int, **options: Any) -> None:
 
 
 @command.command()
-@click.argument("message_id", metavar="ID", type=click.IntRange(1))
+@click.argument("message_id", metavar="ID", type=MESSAGE_ID)
 @click.option("--body", is_flag=True, help="Show the bytes that came and those that were to be sent.")
 @json_option
 @site_option
@@ -126,7 +126,7 @@ def _ids(letters: list[Json]) -> list[int]:
 
 
 @command.command()
-@click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1))
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=MESSAGE_ID)
 @selection_options("state")
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @body_options
@@ -177,7 +177,7 @@ def replay(
 
 
 @command.command()
-@click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1))
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=MESSAGE_ID)
 @selection_options("state")
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why they are settled; kept with them.")

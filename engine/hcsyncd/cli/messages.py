@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from hcsyncd.cli.display import json_option, note, show_json, show_table, show_tree
+from hcsyncd.cli.display import json_option, note, show_json, show_line, show_table, show_tree
 from hcsyncd.cli.message_view import LIST_COLUMNS, decoded, list_row, show_message, trace_tree
 from hcsyncd.cli.repair import body_options, repaired_body, replay_in_pages
-from hcsyncd.cli.selection import confirm, pages, selected, selection_options
+from hcsyncd.cli.selection import MESSAGE_ID, confirm, pages, selected, selection_options
 from hcsyncd.cli.site import ask, site_option
 
 
@@ -44,13 +44,16 @@ def list_messages(*, site: Path, as_json: bool, limit: int, oldest_first: bool, 
     if as_json:
         show_json(rows)
         return
+    if not rows:
+        show_line("No messages.")
+        return
     show_table(LIST_COLUMNS, map(list_row, rows), right=("id", "bytes"))
     if len(rows) == limit:
         note(f"({limit} are shown; --limit N shows more)")
 
 
 @command.command()
-@click.argument("message_id", metavar="ID", type=click.IntRange(1))
+@click.argument("message_id", metavar="ID", type=MESSAGE_ID)
 @click.option("--body", is_flag=True, help="Show the bytes that came and those that were sent.")
 @click.option("--raw", is_flag=True, help="Write the bytes that came, and nothing else.")
 @json_option
@@ -73,7 +76,7 @@ def show(*, site: Path, as_json: bool, message_id: int, body: bool, raw: bool) -
 
 
 @command.command()
-@click.argument("message_id", metavar="ID", type=click.IntRange(1))
+@click.argument("message_id", metavar="ID", type=MESSAGE_ID)
 @json_option
 @site_option
 def trace(*, site: Path, as_json: bool, message_id: int) -> None:
@@ -92,7 +95,7 @@ def trace(*, site: Path, as_json: bool, message_id: int) -> None:
 
 
 @command.command()
-@click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1))
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=MESSAGE_ID)
 @selection_options("route")
 @click.option("--to", default="", metavar="NAME", help="Send the copies to this destination only.")
 @click.option("--route", default="", metavar="NAME", help="Send the copies by this route only.")

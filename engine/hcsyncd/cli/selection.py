@@ -16,6 +16,13 @@ from hcsyncd.message import MessageState
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 PAGE = 1000  # rows asked for at once
 
+
+class _MessageId(click.IntRange):
+    name = "message id"
+
+
+MESSAGE_ID = _MessageId(1, 2**63 - 1)
+
 _FIELDS = ("channel", "type", "state", "cause", "control_id", "route", "destination", "since", "until")
 _STATES = [state.value for state in MessageState]
 _OPTIONS: dict[str, Any] = {

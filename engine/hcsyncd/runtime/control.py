@@ -229,8 +229,12 @@ class ControlServer:
 
 
 def _line(answer: dict[str, Any]) -> bytes:
-    """Dataclasses become objects, enums their values, bytes base64, anything else its ``str()``."""
-    return msgspec.json.encode(answer, enc_hook=str) + b"\n"
+    """Records and read-only mappings become objects, enums their values, bytes base64, anything else its ``str()``."""
+    return msgspec.json.encode(answer, enc_hook=_plain) + b"\n"
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _refusal(code: str, text: str, details: tuple[object, ...] = ()) -> bytes:

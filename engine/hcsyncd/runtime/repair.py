@@ -16,7 +16,8 @@ from hcsyncd.store.ports import DeadRow, DeliveryRow, Filter, History, MessageRo
 
 MAX_IDS = 10_000  # in one call; the command line goes on in pages
 MAX_WAYS = 1000  # no message has more deliveries
-Ids = Annotated[tuple[int, ...], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
+Id = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]  # as large as SQLite counts
+Ids = Annotated[tuple[Id, ...], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
 
 
 class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

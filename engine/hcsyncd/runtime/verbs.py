@@ -16,7 +16,7 @@ from hcsyncd.errors import ControlError
 from hcsyncd.events import Event
 from hcsyncd.runtime.control import Verb
 from hcsyncd.runtime.live import ChannelStatus, DaemonStatus, Health, Live, Reloaded
-from hcsyncd.runtime.repair import MAX_IDS, Discard, Repairer, Replay
+from hcsyncd.runtime.repair import MAX_IDS, Discard, Id, Repairer, Replay
 from hcsyncd.store.ports import DeadRow, Filter, History, MessageRow, Repairs
 
 __all__ = ["ChannelStatus", "DaemonStatus", "Health", "Live", "Operator", "Reloaded"]
@@ -25,7 +25,7 @@ __all__ = ["ChannelStatus", "DaemonStatus", "Health", "Live", "Operator", "Reloa
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person's filter, as it comes over the wire: the fields of `store.ports.Filter`."""
 
-    ids: tuple[int, ...] = ()
+    ids: tuple[Id, ...] = ()
     channel: str = ""
     route: str = ""
     destination: str = ""
@@ -46,7 +46,7 @@ class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class One(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One message; ``body`` asks for its bytes and for those of its deliveries."""
 
-    id: int
+    id: Id
     body: bool = False
 
 
