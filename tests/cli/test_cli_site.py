@@ -156,6 +156,23 @@ def test_cases_that_cannot_be_run(tmp_path: Path) -> None:
     assert (broken.exit_code, "no case was run" in broken.stderr) == (2, True)
 
 
+def test_a_file_that_cannot_be_loaded_casts_no_doubt_on_the_others(tmp_path: Path) -> None:
+    transforms = {
+        "transforms/good.py": "from hcsyncd import transform\n\n@transform\ndef f(document, context): ...\n",
+        "transforms/bad.py": "def f(:\n",
+    }
+    routes = "".join(
+        f"  - {{name: {module}, from: adt_in, to: relay_out, transform: {module}.f}}\n"
+        for module in ("good", "bad", "gone")
+    )
+    write(tmp_path, **transforms, **{"routes.yaml": f"routes:\n{routes}"})
+    findings = json.loads(hcsyncd("check", "--site", tmp_path, "--json").stdout)["findings"]
+    assert [(finding["file"], finding["line"], finding["code"]) for finding in findings] == [
+        ("routes.yaml", 4, "unknown-function"),
+        ("transforms/bad.py", 1, "plugin-syntax"),
+    ]
+
+
 def test_run_refuses_a_site_with_errors_and_says_all_of_them(tmp_path: Path) -> None:
     write(tmp_path, **{"routes.yaml": ROUTES.replace("adt_in", "adt_on")})
     refused = hcsyncd("run", "--site", tmp_path)

@@ -54,7 +54,7 @@ def check_site(folder: Path, environment: Mapping[str, str] | None = None) -> Ch
     if not folder.is_dir():
         return Checked(None, loaded.findings)
     inspection = inspect_plugins(folder / TRANSFORMS)
-    findings = [*loaded.findings, *_plugin_findings(inspection), *_missing_functions(loaded.routes, inspection)]
+    findings = [*loaded.findings, *_plugin_findings(inspection), *_missing_functions(loaded.routes, inspection, folder)]
     findings.sort(key=lambda finding: finding.order)
     broken = any(finding.level is Level.ERROR for finding in findings)
     return Checked(None if broken else loaded.site, tuple(findings))
@@ -84,13 +84,13 @@ def _plugin_findings(inspection: Inspection) -> list[Finding]:
     ]
 
 
-def _missing_functions(routes: Sequence[Route], inspection: Inspection) -> list[Finding]:
+def _missing_functions(routes: Sequence[Route], inspection: Inspection, folder: Path) -> list[Finding]:
     """Names of functions that routes use and no transform file has."""
     findings = []
     for route in routes:
         for role in ("filter", "transform"):
             name = getattr(route.options, role)
-            if not name or inspection.functions.get(name) == role or _is_excused(name, inspection):
+            if not name or inspection.functions.get(name) == role or _is_excused(name, inspection, folder):
                 continue
             known = [function for function, its_role in inspection.functions.items() if its_role == role]
             text = f"route {route.name}: there is no {role} {name}"
@@ -103,7 +103,7 @@ def _missing_functions(routes: Sequence[Route], inspection: Inspection) -> list[
     return findings
 
 
-def _is_excused(name: str, inspection: Inspection) -> bool:
-    """Whether the function's own file could not be loaded, which has a finding of its own."""
-    file = f"{TRANSFORMS}/{name.rpartition('.')[0].replace('.', '/')}.py"
-    return any(fault.file == file for fault in inspection.faults)
+def _is_excused(name: str, inspection: Inspection, folder: Path) -> bool:
+    """Whether the function may well be there: one faulty file leaves unknown what all the others hold."""
+    module = folder / TRANSFORMS / name.rpartition(".")[0].replace(".", "/")
+    return bool(inspection.faults) and (module.with_suffix(".py").is_file() or (module / "__init__.py").is_file())
