@@ -163,6 +163,9 @@ def _show(tally: Tally, *, as_json: bool) -> None:
     if as_json:
         show_json(summary)
         return
+    if not summary["sent"]:
+        show_facts([("sent", 0)])
+        return
     latency = ", ".join(f"{name} {span(seconds)}" for name, seconds in summary["latency"].items())
     show_facts(
         [

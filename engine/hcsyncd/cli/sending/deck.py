@@ -61,16 +61,18 @@ class Deck:
             size += len(outgoing.body)
             kept = None if kept is None or size > KEPT_BYTES else [*kept, outgoing]
             yield outgoing
-        if not size:
-            raise ConfigError("there is nothing to send: the files are empty")
         while True:
             yield from kept or self._once()
 
     def _once(self) -> Iterator[Outgoing]:
+        is_empty = True
         for file in self._files:
             for number, body in enumerate(self._bodies(file), 1):
+                is_empty = False
                 name = "standard input" if file == STDIN else str(file)
                 yield _outgoing(body, name if number == 1 else f"{name} (message {number})")
+        if is_empty:
+            raise ConfigError("there is nothing to send: the files are empty")
 
     def _bodies(self, file: Path) -> Iterator[bytes]:
         chunks = self._chunks(file)

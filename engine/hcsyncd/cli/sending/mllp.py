@@ -97,7 +97,7 @@ class MllpClient:
             except (OSError, TimeoutError) as error:
                 if time.monotonic() + pause > give_up:
                     place = f"{self._host}:{self._port}"
-                    reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+                    reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
                     raise Transient("connect", f"cannot connect to {place}: {reason}") from error
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 1.0)
