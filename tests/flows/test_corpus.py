@@ -1,8 +1,8 @@
-"""Every file of a corpus folder through the daemon and out, byte for byte: ``make corpus CORPUS=DIR``.
+"""Every file of a corpus folder through the daemon and out, byte for byte: ``make corpus CORPUS=DIR``; and, each time, a
+small corpus of what real senders write.
 
 Each file goes by MLLP as one frame. A file that is empty, or that holds MLLP's own start or end byte, cannot be framed,
-and goes by HTTP.
-Whatever a file is, it is kept: delivered as it came, or refused and a dead letter with its cause.
+and goes by HTTP. Whatever a file is, it is kept: delivered as it came, or refused and a dead letter with its cause.
 """
 
 import http.client
@@ -146,11 +146,8 @@ def check(daemon: Daemon, channel: str, files: list[Path], accepted: list[bool])
     return wrong
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.skipif(not CORPUS, reason="no corpus named: make corpus CORPUS=DIR")
-def test_every_file_of_the_corpus_gets_through_or_is_kept(daemon: Daemon) -> None:
-    files = corpus()
-    assert files, f"there is no file in {CORPUS}"
+def lead_through(daemon: Daemon, files: list[Path]) -> list[str]:
+    """Send every file, wait until the daemon has nothing in hand, and give what is not as it should be."""
     plain = [path for path in files if can_be_framed(path.read_bytes())]
     others = [path for path in files if not can_be_framed(path.read_bytes())]
     answers = list(by_mllp([path.read_bytes() for path in plain], daemon.ports["by_mllp"]))
@@ -161,5 +158,61 @@ def test_every_file_of_the_corpus_gets_through_or_is_kept(daemon: Daemon) -> Non
     codes = [answer.split(b"\rMSA")[-1][1:3] for answer in answers]
     assert set(codes) <= {b"AA", b"AE", b"AR", b"CA", b"CE", b"CR"}
     wrong = check(daemon, "by_mllp", plain, [code in {b"AA", b"CA"} for code in codes])
-    wrong += check(daemon, "by_http", others, [status < 300 for status in statuses])
-    assert wrong == []
+    return wrong + check(daemon, "by_http", others, [status < 300 for status in statuses])
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not CORPUS, reason="no corpus named: make corpus CORPUS=DIR")
+def test_every_file_of_the_corpus_gets_through_or_is_kept(daemon: Daemon) -> None:
+    files = corpus()
+    assert files, f"there is no file in {CORPUS}"
+    assert lead_through(daemon, files) == []
+
+
+MESSAGE = "MSH|^~\\&|EHR|H|ENG|H|20260101||ADT^A01|7|P|2.5.1\rPID|1||1^^^H||Müller^Zoë\rZPV|a&b~c\r".encode()
+TAKEN = {
+    "Latin-1": MESSAGE.decode().encode("latin-1"),
+    "byte order mark": b"\xef\xbb\xbf" + MESSAGE,
+    "ISO-2022-JP": "MSH|^~\\&|EHR|H|||2026||ADT^A01|8|P|2.5||||||~ISO IR87\rPID|1||||山田\r".encode("iso2022_jp"),
+    "other delimiters": MESSAGE.translate(bytes.maketrans(b"|^~&", b"#@*%")),
+    "five encoding characters": MESSAGE.replace(b"&|", b"&#|", 1).replace(b"2.5.1", b"2.7"),
+    "no control id": MESSAGE.replace(b"|7|", b"||"),
+    "no type": MESSAGE.replace(b"ADT^A01", b""),
+    "names in small letters": MESSAGE.replace(b"PID", b"pid"),
+    "LF": MESSAGE.replace(b"\r", b"\n"),
+    "CR LF": MESSAGE.replace(b"\r", b"\r\n"),
+    "mixed ends": MESSAGE.replace(b"\rP", b"\nP").replace(b"\rZ", b"\r\nZ"),
+    "blank lines": b"\r\n\r" + MESSAGE.replace(b"\r", b"\r\r"),
+    "junk behind": MESSAGE + b"\0\x1a--\xff",
+    "no final CR": MESSAGE[:-1],
+    "cut off": MESSAGE[:60],
+    "the header alone": b"MSH|^~\\&|\r",
+    "an acknowledgement": b"MSH|^~\\&|A|B|C|D|2026||ACK|9|P|2.3\rMSA|AA|77\r",
+    "version 2.1": MESSAGE.replace(b"2.5.1", b"2.1"),
+    "a long field": MESSAGE + b"OBX|1|ED|||" + b"QUJD" * 1_250_000 + b"\r",
+    "a batch": b"FHS|^~\\&|A\rBHS|^~\\&|A\r" + MESSAGE * 2 + b"BTS|2\rFTS|1\r",
+    "two messages": MESSAGE * 2,
+    "an end byte inside": MESSAGE.replace(b"a&b", b"a\x1cb"),
+}
+REFUSED = {
+    "empty": b"",
+    "blank": b"\r\n \r\n",
+    "zeros": bytes(1000),
+    "UTF-16": MESSAGE.decode().encode("utf-16"),
+    "binary": bytes(range(256)),
+    "JSON": b'{"resourceType": "Patient"}',
+    "XML": b'<?xml version="1.0"?><ADT_A01 xmlns="urn:hl7-org:v2xml"/>',
+    "no header": MESSAGE.partition(b"\r")[2],
+    "three letters": b"MSH",
+    "no delimiters": MESSAGE.replace(b"^~\\&", b"", 1),
+    "framed": mllp.render(MESSAGE),
+}
+
+
+def test_what_real_senders_write_gets_through_or_is_kept(daemon: Daemon, tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name, body in {**TAKEN, **REFUSED}.items():
+        (folder / name).write_bytes(body)
+    assert lead_through(daemon, sorted(folder.iterdir())) == []
+    assert daemon.ask("status")["counts"]["messages"]["done"] == len(TAKEN)
