@@ -1,5 +1,5 @@
-"""Every file of a corpus folder through the daemon and out, byte for byte: ``make corpus CORPUS=DIR``; and, each time, a
-small corpus of what real senders write.
+"""Every file of a corpus folder through the daemon and out, byte for byte: ``make corpus CORPUS=DIR``; and with
+every run of the tests a small corpus of what real senders write.
 
 Each file goes by MLLP as one frame. A file that is empty, or that holds MLLP's own start or end byte, cannot be framed,
 and goes by HTTP. Whatever a file is, it is kept: delivered as it came, or refused and a dead letter with its cause.
