@@ -90,6 +90,13 @@ class DiskLow(Event, frozen=True):
     bound_bytes: int
 
 
+class DiskFailed(Event, frozen=True):
+    """The store's disk cannot be measured, as when it is no longer mounted: intake is refused until it can."""
+
+    level: ClassVar[str] = "error"
+    error: str
+
+
 class DiskRecovered(Event, frozen=True):
     """Free space is back; intake is open."""
 
@@ -105,6 +112,13 @@ class StoreFailed(Event, frozen=True):
 
 class StoreRecovered(Event, frozen=True):
     """The store commits again after a failure."""
+
+
+class OperationFailed(Event, frozen=True):
+    """The store could not carry out one operation, by the operation's own fault; others go on."""
+
+    level: ClassVar[str] = "error"
+    error: str
 
 
 # Sources
@@ -265,9 +279,10 @@ class MessageRejected(Event, frozen=True):
 
 
 class IntakeRefused(Event, frozen=True):
-    """An arrival was not stored; its sender was told to come again."""
+    """An arrival was not stored; its sender was told to come again. Why is said once, by an event of the disk or the
+    store."""
 
-    level: ClassVar[str] = "error"
+    level: ClassVar[str] = "debug"
     channel: str
     reason: str
 

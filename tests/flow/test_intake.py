@@ -272,6 +272,7 @@ async def test_a_closed_gate_refuses_and_stores_nothing(make: Make, events: Reco
     assert receipt.retry_after
     assert (await desk.accept(b"junk")).outcome is ReceiptOutcome.REFUSED
     assert {event.reason for event in events.of(IntakeRefused)} == {"disk-low"}
+    assert IntakeRefused.level == "debug", "a full disk does not fill up with a line for each arrival"
     assert not any((await desk.store.history.counts())["messages"].values())
     desk.gate.open()
     assert (await desk.accept(adt("A1"))).outcome is ReceiptOutcome.ACCEPTED

@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 from hcsyncd.errors import StoreError
+from hcsyncd.events import OperationFailed
 from hcsyncd.store import writer as writing
 from hcsyncd.store.schema import load_migrations, migrate
 from hcsyncd.store.transaction import Transaction
@@ -137,7 +138,7 @@ async def test_only_the_guilty_operation_fails(bench: Bench) -> None:
     assert str(failure) == "note failed: ValueError", "the cause by its kind alone: its text may hold data"
     assert isinstance(failure.__cause__, ValueError)
     assert bench.noted() == ["a", "b", "c"], "nothing twice, in the order of the calls"
-    assert bench.events.events == [], "an operation's own fault is no failure of the store"
+    assert [type(event) for event in bench.events.events] == [OperationFailed], "told, and no failure of the store"
 
 
 async def test_a_lone_operation_that_fails_leaves_nothing(bench: Bench) -> None:
@@ -149,6 +150,7 @@ async def test_a_lone_operation_that_fails_leaves_nothing(bench: Bench) -> None:
         await bench.writer.submit(Work("half", run), None)
     assert bench.noted() == []
     assert await bench.writer.submit(bench.work("note"), "a") == "a noted"
+    assert bench.events.events == [], "what the operation has to say goes to its caller alone"
 
 
 async def test_a_commit_that_the_database_refuses_fails_only_its_cause(bench: Bench) -> None:

@@ -114,9 +114,12 @@ METRICS: tuple[Metric, ...] = (
     # Store and daemon
     _gauge("store_pending", "Operations that wait for their commit."),
     _counter("store_failures", "Commits that failed.", events.StoreFailed),
+    _counter("operations_failed", "Operations that failed by their own fault.", events.OperationFailed),
     _gauge("disk_free_bytes", "Free space where the store lives."),
     _gauge(
-        "disk_low", "1 while intake is refused for want of space.", feeds={events.DiskLow: 1, events.DiskRecovered: 0}
+        "disk_low",
+        "1 while intake is refused for want of space, or of a disk that can be measured.",
+        feeds={events.DiskLow: 1, events.DiskFailed: 1, events.DiskRecovered: 0},
     ),
     _gauge("generation", "The configuration that is live.", feeds={events.GenerationActivated: "generation"}),
     _counter("reloads_refused", "Reloads that did not go through.", events.GenerationRefused),

@@ -24,7 +24,7 @@ import apsw
 
 from hcsyncd.clock import Clock
 from hcsyncd.errors import StoreError
-from hcsyncd.events import Event, StoreFailed, StoreRecovered
+from hcsyncd.events import Event, OperationFailed, StoreFailed, StoreRecovered
 from hcsyncd.store.diagnosis import diagnose, is_of_the_machine
 from hcsyncd.store.transaction import Transaction
 
@@ -213,6 +213,8 @@ class Writer:
         failure.__cause__ = error
         if is_of_the_machine(error):
             self._note_failure(failure)
+        elif failure is not error:  # else it is an answer that the caller is to have, and no fault
+            self._tell(self._emit, OperationFailed(str(failure)))
         return failure
 
     def _note_failure(self, failure: StoreError) -> None:
