@@ -330,7 +330,8 @@ def test_http_headers_method_and_fresh_keys(tmp_path: Path) -> None:
 def test_http_nobody_there(one: Path) -> None:
     result = send(one, "--to", "http://127.0.0.1:1/")
     assert result.exit_code == 1
-    assert "hcsyncd: cannot connect to http://127.0.0.1:1/" in result.stderr
+    assert "hcsyncd: cannot connect to http://127.0.0.1:1/: Connect" in result.stderr
+    assert "ssl:" not in result.stderr
     assert "Traceback" not in result.output
 
 

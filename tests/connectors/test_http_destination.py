@@ -188,6 +188,14 @@ async def test_retry_after_is_handed_on(server: Server, sending: Sender, value: 
     assert caught.value.retry_after == secs
 
 
+async def test_a_failed_connection_is_told_in_the_systems_words(server: Server, sending: Sender) -> None:
+    async with sending(server.url.replace("http:", "https:")) as destination:
+        with pytest.raises(Transient, match=r"cannot connect to 127\.0\.0\.1:") as caught:
+            await destination.send(envelope())
+    assert caught.value.reason == "tls-failed"
+    assert "object at 0x" not in str(caught.value)
+
+
 async def test_nobody_there_is_transient(sending: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -19,6 +19,7 @@ from hcsyncd.connectors.http_login import BasicLogin, bearer_header
 from hcsyncd.connectors.http_status import Judgement, StatusRules, retry_after_secs
 from hcsyncd.connectors.lane_turns import LaneTurns
 from hcsyncd.connectors.oauth2 import OAuth2Options, TokenCache
+from hcsyncd.connectors.tcp import cause_text
 from hcsyncd.connectors.tls import TlsClientOptions, client_context
 from hcsyncd.errors import DeliveryError, Refused, Transient, Unsure
 from hcsyncd.message import NAME_HEADER, Envelope, Sent
@@ -270,7 +271,7 @@ class HttpDestination:
         return Refused(reason, text, answer=reply.body)
 
     def _not_connected(self, error: Exception) -> Transient:
-        reason, text = "connect-failed", str(error)
+        reason, text = "connect-failed", cause_text(error)
         match error:
             case ssl.SSLError() | aiohttp.ClientSSLError():
                 reason = "tls-failed"

@@ -29,6 +29,12 @@ def bare_host(address: tuple[object, ...] | None) -> str:
     return str(mapped) if mapped else host
 
 
+def cause_text(error: Exception) -> str:
+    """Why there is no connection, in the system's words: an HTTP library's own would show its objects around them."""
+    cause = getattr(error, "os_error", None) or error
+    return str(getattr(cause, "strerror", None) or cause)
+
+
 def keep_alive(sock: socket.socket, secs: int) -> None:
     """Have the system probe a peer after ``secs`` of silence, 0 never. A listener hands it on to its connections."""
     if secs <= 0:

@@ -10,6 +10,7 @@ import aiohttp
 
 from hcsyncd.cli.sending.deck import Outgoing
 from hcsyncd.cli.sending.tally import Answered, Outcome
+from hcsyncd.connectors.tcp import cause_text
 from hcsyncd.errors import Transient
 from hcsyncd.formats.hl7.format import Hl7Format
 
@@ -49,7 +50,7 @@ class HttpClient:
         except TimeoutError:
             return Answered(Outcome.TIMEOUT, f"no answer within {self._timeout.total:g} s")
         except aiohttp.ClientConnectorError as error:
-            raise Transient("connect", f"cannot connect to {self._url}: {error}") from error
+            raise Transient("connect", f"cannot connect to {self._url}: {cause_text(error)}") from error
         except aiohttp.ClientError as error:
             return Answered(Outcome.LOST, str(error) or type(error).__name__)
         return Answered(_outcome(response.status), f"{response.status} {response.reason or ''}".strip(), answer)
