@@ -193,19 +193,25 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+def shown_on_a_terminal(columns: int, *args: str) -> bytes:
+    reading, writing = os.openpty()
+    environment = {**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": str(columns)}
+    with subprocess.Popen([*COMMAND, *args], env=environment, stdout=writing) as process:
+        os.close(writing)
+        shown = b""
+        with contextlib.suppress(OSError):  # a terminal's end is an error (EIO)
+            while chunk := os.read(reading, 65_536):
+                shown += chunk
+    os.close(reading)
+    assert process.returncode == 0
+    return shown
+
+
 def test_on_a_terminal_states_are_coloured_and_nothing_is_cut(tmp_path: Path) -> None:
     with Desk(tmp_path / "site") as desk:
         desk.dead_delivery("C" * 200)
-        reading, writing = os.openpty()
-        environment = {**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": "90"}
-        command = [*COMMAND, "messages", "list", "--site", str(desk.site)]
-        with subprocess.Popen(command, env=environment, stdout=writing) as process:
-            os.close(writing)
-            shown = b""
-            with contextlib.suppress(OSError):  # a terminal's end is an error (EIO)
-                while chunk := os.read(reading, 65_536):
-                    shown += chunk
-        os.close(reading)
-    assert process.returncode == 0
+        shown = shown_on_a_terminal(100, "messages", "list", "--site", str(desk.site))
+        narrow = shown_on_a_terminal(60, "messages", "list", "--site", str(desk.site))
     assert b"\x1b[1;31mdead" in shown
     assert shown.count(b"C") >= 200
+    assert b"C" * 200 in narrow  # no room to fold it into

@@ -59,7 +59,7 @@ def show_json(value: Any) -> None:
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
     """``right`` names the columns that are numbers."""
     cells = [[safe(str(cell)) for cell in row] for row in rows]
-    if not is_terminal():
+    if not is_terminal() or not _fits(columns, cells):
         for line in plain_columns(columns, cells, right):
             click.echo(line)
         return
@@ -73,6 +73,12 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, righ
     for row in cells:
         table.add_row(*(styled(cell) for cell in row))
     Console().print(table)
+
+
+def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a terminal is wide enough to fold the long columns and still be read."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    return sum(min(width, SHORT) + 2 for width in widths) <= Console().width + 2
 
 
 def plain_columns(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Iterator[str]:
