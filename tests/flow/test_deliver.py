@@ -42,6 +42,7 @@ class Bench:
             events,
             SystemClock(),
             lambda message, state, _text: self.settled.append((message, state)),
+            asyncio.get_running_loop().create_task,
         )
 
     async def hand_on(self, *lanes: str) -> list[int]:

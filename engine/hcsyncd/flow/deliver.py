@@ -13,21 +13,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from hcsyncd.clock import MICROSECONDS, Clock
 from hcsyncd.config.model import OnDead
-from hcsyncd.errors import DeliveryError, Refused, StoreError, Transient, Unsure
-from hcsyncd.events import (
-    DeliveryDelayed,
-    DeliveryDied,
-    DeliverySent,
-    DeliveryUnsure,
-    DestinationFailed,
-    DestinationRecovered,
-    Event,
-)
+from hcsyncd.errors import StoreError, Transient, Unsure
+from hcsyncd.events import Event
 from hcsyncd.flow.attempt import Attempt, Policy, Terms, attempt
+from hcsyncd.flow.health import Health
 from hcsyncd.flow.lane import Lane, Room
 from hcsyncd.flow.retry import is_exhausted, pause_secs
 from hcsyncd.flow.settle import STORE_RETRY_SECS, Settler
@@ -41,7 +35,8 @@ SENDS_SHARE = 0.75  # of the drain time; the rest is for writing outcomes and cl
 
 
 class Dispatcher:
-    """Delivers to one destination. ``on_settled`` is told the state a settled delivery leaves its message in."""
+    """Delivers to one destination. ``on_settled`` is told the state a settled delivery leaves its message in. ``spawn``
+    starts the lanes' tasks in the company of the essential ones: one that dies of a defect must not die in silence."""
 
     def __init__(
         self,
@@ -51,32 +46,34 @@ class Dispatcher:
         emit: Callable[[Event], None],
         clock: Clock,
         on_settled: Callable[[int, MessageState, str], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self.destination = destination
-        self.error = ""  # why the last attempt failed, while attempts fail
         self._terms = terms
         self._outbox = outbox
-        self._emit = emit
         self._clock = clock
         self._on_settled = on_settled
+        self._spawn = spawn
         self._open = 0
         self._dry = asyncio.Event()  # set while nothing is open
         self._dry.set()
         self._lanes: dict[str, Lane] = {}
+        self._offered_id = 0  # the highest id that was offered: what is handed on is offered in the order of ids
         self._early: list[Delivery] | None = None  # offered while the store is read for the first time
         self._room = Room(MEMORY_BYTES)
         self._slots = asyncio.Semaphore(terms.options.concurrency)
         self._settler = Settler(outbox, self._settled)
         self._going = asyncio.Event()  # cleared while the terms change
         self._going.set()
-        self._failing_since = 0.0
+        # Nobody sits out a long pause when the other side is back.
+        self._health = Health(destination, emit, clock, self.wake_all)
         self._stopping = False
 
     # Work comes in
 
-    async def recover(self) -> int:
+    async def recover(self, *, at_start: bool = False) -> int:
         """Take up what the store holds, when the destination comes into service; how many deliveries that is. What is
-        offered meanwhile waits: it may be among them."""
+        offered meanwhile waits: it may be among them. ``at_start``: nothing of it is still to be offered."""
         self._early = []
         try:
             found = await self._outbox.open_lanes(self.destination)
@@ -87,6 +84,8 @@ class Dispatcher:
             lane = self._lane(key)
             lane.missed = True
             lane.known_id = stand.last_id
+            if at_start:
+                self._offered_id = max(self._offered_id, stand.last_id)
             self._count(stand.deliveries)
         for key, route in blocked:
             if self._terms.policy(route).on_dead is OnDead.HOLD:
@@ -103,6 +102,7 @@ class Dispatcher:
         if self._early is not None:
             self._early.append(delivery)
             return
+        self._offered_id = max(self._offered_id, delivery.id)
         is_dead = delivery.state is DeliveryState.DEAD
         if is_dead and self._terms.policy(delivery.route).on_dead is OnDead.CONTINUE:
             return
@@ -127,6 +127,11 @@ class Dispatcher:
         self._start(lane)
 
     # What it looks like from outside
+
+    @property
+    def error(self) -> str:
+        """Why the last attempt failed, while attempts fail."""
+        return self._health.error
 
     @property
     def open(self) -> int:
@@ -205,7 +210,7 @@ class Dispatcher:
 
     def _start(self, lane: Lane) -> None:
         if lane.runner is None and not lane.held and not self._stopping:
-            lane.runner = asyncio.get_running_loop().create_task(self._run(lane))
+            lane.runner = self._spawn(self._run(lane))
 
     async def _run(self, lane: Lane) -> None:
         """A lane's life: bursts of sends and rests in between, until nothing is left to do."""
@@ -218,7 +223,8 @@ class Dispatcher:
                     await self._rest(lane, pause)
         finally:
             lane.runner = None
-            if lane.is_idle:
+            # A lane that read further in the store than was offered is remembered until that offer comes.
+            if lane.is_idle and lane.last_id <= self._offered_id:
                 self._lanes.pop(lane.key, None)
 
     async def _has_work(self, lane: Lane) -> bool:
@@ -227,7 +233,7 @@ class Dispatcher:
         await self._settler.keeps_up.wait()
         while lane.missed and not lane.held and not len(lane) and not self._stopping:
             try:
-                await lane.refill()
+                self._count(await lane.refill())
             except StoreError:
                 await asyncio.sleep(STORE_RETRY_SECS)  # the store has said so itself
         return bool(len(lane)) and not lane.held and not self._stopping
@@ -291,7 +297,7 @@ class Dispatcher:
             return 0.0
         policy = terms.policy(tried.delivery.route)
         state, pause = self._judge(policy, tried)
-        self._tell_failure(tried, tried.result, state, pause)
+        self._health.failed(tried, tried.result, state, pause)
         due_at = tried.ended_at + int(pause * MICROSECONDS) if pause else 0
         await self._settler.settle(tried.outcome(state, due_at))
         if state is DeliveryState.WAITING:
@@ -315,46 +321,12 @@ class Dispatcher:
                 return DeliveryState.DEAD, 0.0
 
     async def _succeed(self, terms: Terms, tried: Attempt) -> None:
-        self._recovered()
-        delivery = tried.delivery
-        send_seconds = (tried.ended_at - tried.started_at) / MICROSECONDS
-        total_seconds = (tried.ended_at - delivery.created_at) / MICROSECONDS
-        names = (self.destination, delivery.route, delivery.id, delivery.message_id)
-        self._emit(DeliverySent(*names, tried.number, send_seconds, total_seconds))
+        self._health.sent(tried)
         outcome = tried.outcome(DeliveryState.SENT)
         if terms.claims:
             await self._settler.settle(outcome)
         else:
             self._settler.settle_behind(outcome)
-
-    def _tell_failure(self, tried: Attempt, error: DeliveryError, state: DeliveryState, pause: float) -> None:
-        text = str(error)
-        delivery, number = tried.delivery, tried.number
-        names = (self.destination, delivery.route, delivery.id, delivery.message_id)
-        match state:
-            case DeliveryState.WAITING:
-                self._failed(error.reason, text)
-                self._emit(DeliveryDelayed(*names, number, error.reason, text, pause))
-            case DeliveryState.UNSURE:
-                self._emit(DeliveryUnsure(*names, error.reason))
-            case _:
-                if isinstance(error, Refused):
-                    self._recovered()  # the other side is there, and has said no
-                self._emit(DeliveryDied(*names, number, error.reason, text))
-
-    def _failed(self, cause: str, text: str) -> None:
-        self.error = text
-        if not self._failing_since:
-            self._failing_since = self._clock.monotonic()
-            self._emit(DestinationFailed(self.destination, cause, text))
-
-    def _recovered(self) -> None:
-        if self._failing_since:
-            seconds = self._clock.monotonic() - self._failing_since
-            self._failing_since = 0.0
-            self.error = ""
-            self._emit(DestinationRecovered(self.destination, seconds))
-            self.wake_all()  # nobody sits out a long pause when the other side is back
 
     def _settled(self, outcome: Outcome, message_state: MessageState) -> None:
         if not outcome.state.is_open:

@@ -121,10 +121,10 @@ class Lane:
                 self._queue.insert(place, delivery)
                 self._account(len(delivery.envelope.body))
 
-    async def refill(self) -> None:
-        """Read on in the store, when memory is empty and something was left there."""
+    async def refill(self) -> int:
+        """Read on in the store, when memory is empty and something was left there; how much of it was news."""
         if self._queue or not self.missed:
-            return
+            return 0
         self.missed = False
         known = self.last_id
         try:
@@ -140,9 +140,11 @@ class Lane:
         self._account(-self._bytes)
         self._queue.clear()
         self.last_id = known
+        news = sum(row.id > self.known_id for row in rows)
         for delivery in (*rows, *offered):
             if delivery.id > self.last_id:
                 self._append(delivery)
+        return news
 
     def _append(self, delivery: Delivery) -> None:
         self._queue.append(delivery)

@@ -73,7 +73,7 @@ class Node:
         for channel in destinations(self.generation.site).values():
             self.add_way_out(channel, self.generation, await self.open_destination(channel, self.generation))
         for out in self.ways_out.values():
-            await out.dispatcher.recover()
+            await out.dispatcher.recover(at_start=True)
         await self._expect_replies()
         for channel in sources(self.generation.site).values():
             self.add_way_in(channel, self.generation)
@@ -116,6 +116,7 @@ class Node:
             self._emit,
             self._clock,
             self._responder.settled,
+            self._works.group.create_task,
         )
         out = self.ways_out[channel.name] = WayOut(channel, destination, dispatcher)
         return out
