@@ -153,6 +153,8 @@ def test_replay_of_a_filter_is_in_order_and_dry_run_does_nothing(person: Person)
     copies = person.desk.waiting()[4:]
     assert [copy.replay_of for copy in copies] == ids
     assert {(copy.only_route, copy.only_destination) for copy in copies} == {("relay", "relay_out")}
+    again = person.reads("messages", "replay", "--control-id", "A*", "--dry-run")
+    assert [row["id"] for row in again] == ids, "copies are not replayed by the filter that made them"
 
 
 def test_replay_of_more_than_a_page(person: Person) -> None:

@@ -148,6 +148,8 @@ def test_cases_that_cannot_be_run(tmp_path: Path) -> None:
     unreadable = hcsyncd("test", "--site", tmp_path)
     assert unreadable.exit_code == 2
     assert "channels/adt_in.test.yaml:2:" in unreadable.stderr
+    checked = hcsyncd("check", "--site", tmp_path)
+    assert (checked.exit_code, "channels/adt_in.test.yaml:2:" in checked.stdout) == (1, True)
     write(tmp_path, **{"channels/adt_in.test.yaml": "cases: []\n"})
     assert hcsyncd("test", "--site", tmp_path).stdout == "no cases\n"
     assert hcsyncd("test", "nope", "--site", tmp_path).exit_code == 2

@@ -287,7 +287,7 @@ async def test_a_stop_lets_sends_end_and_starts_no_more(make: Make) -> None:
 
 @pytest.mark.parametrize(("after_crash", "left"), [("resend", DeliveryState.READY), ("hold", DeliveryState.UNSURE)])
 async def test_a_send_that_outlasts_the_stop_is_cut_off_and_noted(
-    make: Make, after_crash: str, left: DeliveryState
+    make: Make, events: RecordedEvents, after_crash: str, left: DeliveryState
 ) -> None:
     bench = make(after_crash=after_crash)
     bench.destination.gate.clear()
@@ -298,6 +298,7 @@ async def test_a_send_that_outlasts_the_stop_is_cut_off_and_noted(
     assert await bench.states(ids) == [left]
     rows = await bench.store.history.deliveries(ids)
     assert [attempt.cause for attempt in await bench.store.history.attempts([rows[0].id])] == ["cut-off"]
+    assert len(events.of(DeliveryUnsure)) == (left is DeliveryState.UNSURE)
 
 
 async def test_a_defect_of_a_connector_is_tried_again_and_not_swallowed(make: Make, events: RecordedEvents) -> None:

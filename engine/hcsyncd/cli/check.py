@@ -11,6 +11,7 @@ from rich.text import Text
 from hcsyncd.cli.display import json_option, show_json, show_line, styled
 from hcsyncd.cli.failure import EXIT_FAILED, EXIT_UNUSABLE
 from hcsyncd.cli.site import site_option
+from hcsyncd.config.cases import load_cases
 from hcsyncd.config.finding import Finding, Level
 from hcsyncd.runtime.site import check_site
 
@@ -23,7 +24,7 @@ UNREADABLE = frozenset({"missing-file", "not-utf8", "unreadable", "yaml-syntax"}
 @json_option
 @site_option
 def command(*, site: Path, as_json: bool, strict: bool) -> None:
-    """Say all that is wrong with a site, each with file, line, column and the likely fix.
+    """Say all that is wrong with a site, its cases included, each with file, line, column and the likely fix.
 
     Exits 0 when it can be used, 1 when it has errors, 2 when a file of it cannot be read at all.
 
@@ -31,7 +32,8 @@ def command(*, site: Path, as_json: bool, strict: bool) -> None:
     Example:
       hcsyncd check --site /etc/hcsyncd --strict
     """
-    findings = check_site(site).findings
+    checked = check_site(site)
+    findings = (*checked.findings, *(load_cases(checked.site).findings if checked.site else ()))
     errors = [finding for finding in findings if finding.level is Level.ERROR]
     if as_json:
         listed = [finding.as_json() for finding in findings]

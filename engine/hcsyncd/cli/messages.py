@@ -119,7 +119,8 @@ def replay(
 ) -> None:
     """Send messages again, in the order they came: those of the given IDs, or those that a filter means.
 
-    Each goes through its routes as a new message that means the same: destinations get the same idempotency key.
+    A filter means arrivals alone: copies that earlier replays made are left out. Each goes through its routes as a
+    new message that means the same: destinations get the same idempotency key.
 
     \b
     Example:
@@ -130,6 +131,8 @@ def replay(
     if bool(ids) == bool(wanted):
         raise click.UsageError("Say which messages: either IDs, or a filter (--channel, --since, --state ...).")
     rows = list(pages(site, "messages.list", wanted or {"ids": ids}, lambda row: int(row["id"])))
+    if not ids:  # else a second replay of the same filter would send everything twice
+        rows = [row for row in rows if row["replay_of"] is None]
     missing = set(ids) - {row["id"] for row in rows}
     if missing:
         raise click.UsageError(f"There is no message {', '.join(map(str, sorted(missing)))}.")

@@ -86,8 +86,10 @@ class Attempt:
         )
 
 
-async def attempt(terms: Terms, delivery: Delivery, outbox: Outbox, clock: Clock) -> Attempt:
-    """Try once. Never raises for what the other side does; a cancelled try leaves a note in the store."""
+async def attempt(
+    terms: Terms, delivery: Delivery, outbox: Outbox, clock: Clock, on_cut_off: Callable[[Attempt], None]
+) -> Attempt:
+    """Try once. Never raises for what the other side does; ``on_cut_off`` is told of a try that was cancelled."""
     number = delivery.attempt + 1
     envelope = delivery.envelope if number == 1 else replace(delivery.envelope, attempt=number)
     started_at = clock.now()
@@ -105,9 +107,7 @@ async def attempt(terms: Terms, delivery: Delivery, outbox: Outbox, clock: Clock
         result = Transient("store-failed", str(error))
     except asyncio.CancelledError:
         cut = Unsure("cut-off", "the daemon was stopped before an answer came")
-        state = DeliveryState.UNSURE if terms.claims else DeliveryState.READY
-        # Not awaited: the store writes what it was given before it closes.
-        outbox.settle(Attempt(delivery, number, started_at, clock.now(), cut).outcome(state))
+        on_cut_off(Attempt(delivery, number, started_at, clock.now(), cut))
         raise
     except Exception as error:  # a connector's defect must not stop the other lanes
         result = Transient("connector-failed", f"{type(error).__name__} in the connector: {error}")

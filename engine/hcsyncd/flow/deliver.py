@@ -14,6 +14,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from hcsyncd.clock import MICROSECONDS, Clock
@@ -273,9 +274,16 @@ class Dispatcher:
         return not lane.held and not self._stopping and self._going.is_set() and self._settler.keeps_up.is_set()
 
     def _launch(self, terms: Terms, delivery: Delivery) -> Awaitable[Attempt]:
-        trying = attempt(terms, delivery, self._outbox, self._clock)
+        trying = attempt(terms, delivery, self._outbox, self._clock, partial(self._cut_off, terms))
         # With a window of one the attempt is awaited at once, and needs no task of its own.
         return trying if terms.options.window == 1 else asyncio.get_running_loop().create_task(trying)
+
+    def _cut_off(self, terms: Terms, tried: Attempt) -> None:
+        """A stop did not wait for this send. The store writes what it is given before it closes: nothing is awaited."""
+        state = DeliveryState.UNSURE if terms.claims else DeliveryState.READY
+        self._outbox.settle(tried.outcome(state))
+        if state is DeliveryState.UNSURE and not isinstance(tried.result, Sent):
+            self._health.failed(tried, tried.result, state, 0.0)
 
     async def _rest(self, lane: Lane, pause: float) -> None:
         lane.wake.clear()
