@@ -66,6 +66,16 @@ def poster() -> Iterator[Poster]:
     poster.server.server_close()
 
 
+def to_poster(poster: Poster) -> dict[str, str]:
+    """A site that posts what comes by MLLP as JSON."""
+    return {
+        "channels/adt_in.yaml": MLLP_IN,
+        "channels/events_out.yaml": f"destination: {{kind: http, url: '{poster.url}'}}\nformat: json\n" + QUICK,
+        "transforms/adt.py": TO_JSON,
+        "routes.yaml": "routes:\n  - {name: events, from: adt_in, transform: adt.event, to: events_out}\n",
+    }
+
+
 def post(daemon: DaemonProcess, body: bytes, key: str = "") -> tuple[int, bytes]:
     request = urllib.request.Request(daemon.where("web_in"), body, method="POST")
     if key:
@@ -88,14 +98,7 @@ def until_exists(folder: Path, pattern: str, count: int = 1) -> list[Path]:
 
 def test_mllp_in_http_out_through_an_outage_under_one_key(start: Start, poster: Poster) -> None:
     poster.status = 503
-    daemon = start(
-        {
-            "channels/adt_in.yaml": MLLP_IN,
-            "channels/events_out.yaml": f"destination: {{kind: http, url: '{poster.url}'}}\nformat: json\n" + QUICK,
-            "transforms/adt.py": TO_JSON,
-            "routes.yaml": "routes:\n  - {name: events, from: adt_in, transform: adt.event, to: events_out}\n",
-        }
-    )
+    daemon = start(to_poster(poster))
     with MllpSender(daemon.address("adt_in")) as sender:
         assert msa(sender.send(adt("M1"))) == ("AA", "M1")
     daemon.until_counts(routed=1)
@@ -112,14 +115,7 @@ def test_mllp_in_http_out_through_an_outage_under_one_key(start: Start, poster: 
 
 def test_a_refusal_by_http_is_a_dead_letter_and_the_next_goes_on(start: Start, poster: Poster) -> None:
     poster.status = 422
-    daemon = start(
-        {
-            "channels/adt_in.yaml": MLLP_IN,
-            "channels/events_out.yaml": f"destination: {{kind: http, url: '{poster.url}'}}\nformat: json\n" + QUICK,
-            "transforms/adt.py": TO_JSON,
-            "routes.yaml": "routes:\n  - {name: events, from: adt_in, transform: adt.event, to: events_out}\n",
-        }
-    )
+    daemon = start(to_poster(poster))
     with MllpSender(daemon.address("adt_in")) as sender:
         sender.send(adt("M1"))
         daemon.until_counts(dead=1)

@@ -35,9 +35,9 @@ class BodyOptions(Options):
         return self
 
     @classmethod
+    @abstractmethod
     def check_path(cls, path: str) -> None:
         """Raise FormatError when ``path`` is not a path of this format."""
-        raise NotImplementedError
 
     @property
     def key_paths(self) -> tuple[str, str, str, str]:
