@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 from tests.fakes.mllp_peer import adt
 from tests.fakes.mllp_receiver import MllpReceiver
@@ -50,15 +51,18 @@ def test_marked_bodies_and_secrets_go_through_every_failure_unseen(start: Start,
         sender.send(f"{MARK} is no message".encode())
         sender.send(b"MSH|" + MARK.encode())
         sender.send(adt("LONG", MARK * 400))
-        sender.put(adt("CUT", MARK)[:-1])
-        sender.socket.sendall(b"\x0b" + MARK.encode())  # and gone in the middle of a frame
-    daemon.until_counts(dead=9)
+        sender.send(adt("CUT", MARK)[:-1])
+        sender.socket.sendall(b"\x0b" + MARK.encode())
+        sender.socket.shutdown(socket.SHUT_WR)  # gone in the middle of a frame
+        while sender.socket.recv(4096):
+            pass
+    daemon.until_counts(dead=11)
     answers = [
         daemon.call("status"),
         daemon.call("channels"),
         daemon.call("messages.list"),
         daemon.call("dead.list"),
-        *(daemon.call("messages.show", id=number) for number in range(1, 9)),
+        *(daemon.call("messages.show", id=number) for number in range(1, 12)),
         daemon.call("messages.trace", id=1),
     ]
     shown = daemon.hcsyncd("dead", "list").stdout + daemon.hcsyncd("messages", "list").stdout
