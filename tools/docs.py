@@ -23,17 +23,17 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "engine"))
 
 from hcsyncd import errors, events  # noqa: E402 - the engine is found by the line above
-from hcsyncd.cli.reference import cli_page  # noqa: E402
-from hcsyncd.config.reference import (  # noqa: E402
+from hcsyncd.cli.reference import cli_page  # noqa: E402 - as above
+from hcsyncd.config.reference import (  # noqa: E402 - as above
     configuration_page,
     connectors_page,
     findings_table,
     formats_page,
 )
-from hcsyncd.config.schema import SCHEMA_NAMES, SchemaName, schema  # noqa: E402
-from hcsyncd.connectors.registry import CONNECTORS  # noqa: E402
-from hcsyncd.formats.registry import FORMATS  # noqa: E402
-from hcsyncd.observe.catalogue import metrics_page  # noqa: E402
+from hcsyncd.config.schema import SCHEMA_NAMES, SchemaName, schema  # noqa: E402 - as above
+from hcsyncd.connectors.registry import CONNECTORS  # noqa: E402 - as above
+from hcsyncd.formats.registry import FORMATS  # noqa: E402 - as above
+from hcsyncd.observe.catalogue import metrics_page  # noqa: E402 - as above
 
 Declared = TypeVar("Declared")
 

@@ -389,7 +389,10 @@ async def test_a_pool_whose_processes_cannot_come_up_says_so(yard: Yard, monkeyp
     pool = WorkerPool(2, 5.0, 128 * MEBIBYTE, yard.events)
     with pytest.raises(PluginError, match="no worker process comes up"):
         await pool.start()
+    await yard.events.first(WorkerLost)  # told when the process is put away, just behind the error
+    assert {event.reason for event in yard.events.of(WorkerLost)} == {"exit"}
     assert yard.events.of(WorkerStarted) == []
+    await pool.stop()
 
 
 DAEMON = """

@@ -201,6 +201,7 @@ def _attribute(element: Element, name: str) -> str:
     """The attribute's name as the document writes it, "" when the element has none such."""
     if element.hasAttribute(name):
         return name
+    # SIM118: a NamedNodeMap is not iterable by itself.
     return next((full for full in element.attributes.keys() if full.rpartition(":")[2] == name), "")  # noqa: SIM118
 
 

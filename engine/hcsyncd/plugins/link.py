@@ -135,7 +135,7 @@ class WorkerLink(asyncio.Protocol):
         if start:
             del buffer[:start]
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._stop_waiting()
         self.was_busy = bool(self.in_hand)
         for answer in self._loads:

@@ -156,7 +156,7 @@ class _SourceFinder(MetaPathFinder, InspectLoader):
         self,
         fullname: str,
         path: Sequence[str] | None = None,  # noqa: ARG002 - the interface's own
-        target: ModuleType | None = None,  # noqa: ARG002
+        target: ModuleType | None = None,  # noqa: ARG002 - importlib's signature
     ) -> ModuleSpec | None:
         name = self._inner(fullname)
         if name is None or (name not in self.modules and name not in self._packages):

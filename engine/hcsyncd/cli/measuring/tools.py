@@ -74,6 +74,7 @@ class OwnTools:
 
     name = "hcsyncd send and its own sink"
 
+    # ARG002: our own sender gives each message an id of its own, and needs no prefix.
     def load(self, port: int, connections: int, total: int, template: Path, prefix: str) -> Load:  # noqa: ARG002
         target = ["--to", f"mllp://127.0.0.1:{port}", "--connections", str(connections), "--count", str(total)]
         command = [sys.executable, "-m", "hcsyncd", "send", str(template), *target, "--fresh-ids", "--json"]
