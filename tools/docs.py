@@ -44,7 +44,7 @@ def events_page() -> str:
     """docs/events.md: every event with its level, its fields and what they mean."""
     lines = ["# Events", "", _first_paragraph(events.__doc__), ""]
     lines += ["An event's name in the log is its class name in snake case.", ""]
-    for event in _declared(events, events.Event):
+    for event in _events():
         lines += [f"## {event.__name__}", "", f"{_text(event.__doc__)} Level: `{event.level}`.", ""]
         fields = event.__struct_fields__
         meanings = {name: _field_comments().get((event.__name__, name), "") for name in fields}
@@ -78,6 +78,15 @@ def _declared(module: ModuleType, base: type[Declared]) -> list[type[Declared]]:
     return [kind for kind in found if kind is not events.Event]
 
 
+def _events() -> list[type[events.Event]]:
+    """Every event, by the file it stands in, in the order of the files' names and of each file."""
+    return sorted(_declared(events, events.Event), key=lambda event: (event.__module__, _first_line(event)))
+
+
+def _first_line(event: type[events.Event]) -> int:
+    return inspect.getsourcelines(event)[1]
+
+
 def _first_paragraph(text: str | None) -> str:
     return " ".join((text or "").split("\n\n")[0].split())
 
@@ -88,8 +97,13 @@ def _text(text: str | None) -> str:
 
 @cache
 def _field_comments() -> dict[tuple[str, str], str]:
-    """What the source of the events says behind each field, by class and field."""
-    source = inspect.getsource(events)
+    """What the sources of the events say behind each field, by class and field."""
+    modules = {event.__module__ for event in _events()}
+    return {place: comment for name in modules for place, comment in _comments_of(sys.modules[name]).items()}
+
+
+def _comments_of(module: ModuleType) -> dict[tuple[str, str], str]:
+    source = inspect.getsource(module)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     comments = {
         token.start[0]: token.string.removeprefix("#").strip() for token in tokens if token.type == tokenize.COMMENT

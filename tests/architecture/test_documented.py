@@ -22,7 +22,7 @@ CORE = (
     "config/model.py",
     "connectors/connector.py",
     "errors.py",
-    "events.py",
+    "events/event.py",
     "formats/format.py",
     "message.py",
     "options.py",

@@ -4,8 +4,7 @@ from itertools import product
 
 import hl7
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hcsyncd.errors import FormatError
 from hcsyncd.formats.hl7.document import Encoded, Hl7Document

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hl7
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hcsyncd.formats.hl7.document import Encoded, Hl7Document
 

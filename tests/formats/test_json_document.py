@@ -3,8 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hcsyncd.errors import FormatError
 from hcsyncd.formats.json_document import JsonDocument, JsonFormat, JsonOptions, parse_json_path

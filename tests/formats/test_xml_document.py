@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hcsyncd.errors import FormatError
 from hcsyncd.formats.xml_document import XmlDocument, XmlFormat, XmlOptions, check_xml, parse_xml_path

@@ -11,8 +11,7 @@ import io
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from xml.dom.minidom import Document as Tree
-from xml.dom.minidom import Element, Text
+from xml.dom.minidom import Document as Tree, Element, Text
 from xml.parsers import expat
 
 from defusedxml import minidom
