@@ -27,7 +27,10 @@ CORE = (
     "message.py",
     "options.py",
     "plugins/api.py",
-    "store/ports.py",
+    "store/ports/history.py",
+    "store/ports/inbox.py",
+    "store/ports/outbox.py",
+    "store/ports/repairs.py",
 )
 
 
