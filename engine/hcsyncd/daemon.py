@@ -33,9 +33,13 @@ from hcsyncd.runtime.disk import DiskGuard
 from hcsyncd.runtime.live import ChannelStatus, DaemonStatus, Reloaded
 from hcsyncd.runtime.node import Node, Works
 from hcsyncd.runtime.reload import Reload
+from hcsyncd.runtime.repair import Repairer
 from hcsyncd.runtime.site import Checked, build_generation, check_site
 from hcsyncd.runtime.survey import channel_statuses, readings, reasons_not_ready, resident_bytes
-from hcsyncd.runtime.verbs import Operator
+from hcsyncd.runtime.verb import Verbs
+from hcsyncd.runtime.verbs.dead import DeadVerbs
+from hcsyncd.runtime.verbs.messages import MessageVerbs
+from hcsyncd.runtime.verbs.state import StateVerbs
 from hcsyncd.store.store import Store
 
 SWITCH_INTERVAL_SECS = 0.0005  # the store's writer thread must not wait 5 ms for the interpreter between statements
@@ -104,7 +108,7 @@ class Daemon:
         side_tasks = [group.create_task(self._guard.run()), group.create_task(self._keep_alive())]
         try:
             await self._node.start()
-            control = ControlServer(socket_path(self._site.data), self._operator().verbs(), self._bus.emit)
+            control = ControlServer(socket_path(self._site.data), self._verbs(), self._bus.emit)
             await control.start()
             closing.push_async_callback(control.stop)
             gc.collect()
@@ -126,8 +130,14 @@ class Daemon:
         ground = Ground(self._site.folder, self._site.data / "channels", self._bus.emit, self._clock)
         return Works(self._store, self._pool, shared, ground, group)
 
-    def _operator(self) -> Operator:
-        return Operator(self._store.history, self._store.repairs, self, self._bus.emit)
+    def _verbs(self) -> Verbs:
+        history = self._store.history
+        repairer = Repairer(history, self._store.repairs, self, self._bus.emit)
+        return {
+            **StateVerbs(history, self).verbs(),
+            **MessageVerbs(history).verbs(),
+            **DeadVerbs(history, repairer).verbs(),
+        }
 
     def _tell_ready(self) -> None:
         recovered = self._store.recovered

@@ -6,6 +6,7 @@ Runs an event loop in a thread of its own, so that the command line, which is no
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,12 @@ from hcsyncd.formats.format import Format
 from hcsyncd.formats.hl7.format import Hl7Format, Hl7Options
 from hcsyncd.message import Delivery, DeliveryState, Keys, Message, MessageState
 from hcsyncd.runtime.control import ControlServer, socket_path
-from hcsyncd.runtime.verbs import ChannelStatus, DaemonStatus, Health, Operator, Reloaded
+from hcsyncd.runtime.live import ChannelStatus, DaemonStatus, Health, Reloaded
+from hcsyncd.runtime.repair import Repairer
+from hcsyncd.runtime.verb import Caller, Verbs
+from hcsyncd.runtime.verbs.dead import DeadVerbs
+from hcsyncd.runtime.verbs.messages import MessageVerbs
+from hcsyncd.runtime.verbs.state import StateVerbs
 from hcsyncd.store.ports import Handoff, NewDelivery, NewMessage, Outcome, Stored
 from hcsyncd.store.store import Store
 from tests.fakes.clock import FakeClock
@@ -126,9 +132,18 @@ class Desk:
     async def _open(self) -> None:
         data = self.site / "var"
         self.store = await Store.open(data, self.events.append, self.clock)
-        self.operator = Operator(self.store.history, self.store.repairs, self.live, self.events.append)
-        self._server = ControlServer(socket_path(data), self.operator.verbs(), self.events.append)
+        self.verbs = self._verbs()
+        self._server = ControlServer(socket_path(data), self.verbs, self.events.append)
         await self._server.start()
+
+    def _verbs(self) -> Verbs:
+        history = self.store.history
+        repairer = Repairer(history, self.store.repairs, self.live, self.events.append)
+        return {
+            **StateVerbs(history, self.live).verbs(),
+            **MessageVerbs(history).verbs(),
+            **DeadVerbs(history, repairer).verbs(),
+        }
 
     async def _close(self) -> None:
         await self._server.stop()
@@ -146,7 +161,8 @@ class Desk:
         return self.run(self._verb(name, args))
 
     async def _verb(self, name: str, args: dict[str, Any]) -> Any:
-        return await self.operator.verbs()[name](args)
+        verb = self.verbs[name]
+        return await verb.run(verb.read(args), Caller(os.getuid()))
 
     # Messages in the states that a road would have brought them to
 

@@ -20,7 +20,8 @@ import uvloop
 from hcsyncd.errors import CommandRefused, ConfigError, ControlError, DaemonAbsent
 from hcsyncd.events import ControlFailed, ControlRefused, ControlUsed, Event
 from hcsyncd.message import MessageState
-from hcsyncd.runtime.control import ControlServer, Verb, call, may_command, socket_path
+from hcsyncd.runtime.control import ControlServer, call, may_command, socket_path
+from hcsyncd.runtime.verb import Access, Caller, Request, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +37,46 @@ def quiet(_: Event) -> None:
     """For servers whose events do not matter."""
 
 
-async def echo(args: dict[str, Any]) -> dict[str, Any]:
-    return args
+class Words(Request, frozen=True):
+    """What a scripted verb may be given."""
+
+    text: str = ""
+    n: int = 0
+    size: int = 0
 
 
-async def place(args: dict[str, Any]) -> list[Place]:
+async def echo(asked: Words, caller: Caller) -> dict[str, Any]:
+    said = {"text": asked.text, "n": asked.n}
+    return {name: value for name, value in said.items() if value}
+
+
+async def place(asked: Words, caller: Caller) -> list[Place]:
     return [Place("routes.yaml", 3, MessageState.DEAD, b"\x00\xff")]
 
 
-async def refuse(args: dict[str, Any]) -> None:
+async def refuse(asked: Words, caller: Caller) -> None:
     raise ControlError("there is no message 17")
 
 
-async def reload(args: dict[str, Any]) -> None:
+async def reload(asked: Words, caller: Caller) -> None:
     raise ConfigError("the site has errors", (Place("routes.yaml", 3, MessageState.DEAD, b""),))
 
 
-async def fail(args: dict[str, Any]) -> None:
+async def fail(asked: Words, caller: Caller) -> None:
     raise KeyError("PID|1||secret-patient")
 
 
-async def large(args: dict[str, Any]) -> str:
-    return "x" * int(args["size"])
+async def large(asked: Words, caller: Caller) -> str:
+    return "x" * asked.size
 
 
-VERBS: dict[str, Verb] = {
-    "echo": echo,
-    "place": place,
-    "refuse": refuse,
-    "reload": reload,
-    "fail": fail,
-    "large": large,
+VERBS: dict[str, Verb[Any]] = {
+    "echo": Verb(Words, echo, Access.SEES),
+    "place": Verb(Words, place),
+    "refuse": Verb(Words, refuse),
+    "reload": Verb(Words, reload),
+    "fail": Verb(Words, fail),
+    "large": Verb(Words, large),
 }
 
 
@@ -131,7 +141,7 @@ async def test_another_user_is_turned_away_by_the_kernels_word(tmp_path: Path) -
     server = ControlServer(tmp_path / "control.sock", VERBS, events.append, permitted=nobody)
     await server.start()
     with pytest.raises(CommandRefused, match="may not command") as refused:
-        await asyncio.to_thread(call, tmp_path / "control.sock", "echo", {"x": "y" * 1_000_000})
+        await asyncio.to_thread(call, tmp_path / "control.sock", "echo", {"text": "y" * 1_000_000})
     await server.stop()
     assert refused.value.reason in {"not-permitted", "connection"}
     assert asked == [os.geteuid()]
@@ -139,8 +149,8 @@ async def test_another_user_is_turned_away_by_the_kernels_word(tmp_path: Path) -
 
 
 async def test_a_result_comes_back_and_the_use_is_an_event(running: Running) -> None:
-    assert await running.call("echo", {"text": "Größe", "number": 1}) == {"text": "Größe", "number": 1}
-    assert running.events == [ControlUsed(verb="echo", user_id=os.geteuid())]
+    assert await running.call("echo", {"text": "Größe", "n": 1}) == {"text": "Größe", "n": 1}
+    assert running.events == [ControlUsed(verb="echo", user_id=os.geteuid(), access="sees")]
 
 
 async def test_records_become_json(running: Running) -> None:
@@ -214,17 +224,17 @@ async def test_a_result_over_the_cap_is_refused_with_advice(running: Running) ->
 async def test_a_slow_command_does_not_hold_up_others(tmp_path: Path) -> None:
     release = asyncio.Event()
 
-    async def slow(args: dict[str, Any]) -> str:
+    async def slow(asked: Words, caller: Caller) -> str:
         await release.wait()
         return "slow"
 
-    server = ControlServer(tmp_path / "control.sock", {**VERBS, "slow": slow}, quiet)
+    server = ControlServer(tmp_path / "control.sock", {**VERBS, "slow": Verb(Words, slow)}, quiet)
     await server.start()
     first = asyncio.create_task(asyncio.to_thread(call, tmp_path / "control.sock", "slow"))
     others = await asyncio.gather(
-        *(asyncio.to_thread(call, tmp_path / "control.sock", "echo", {"n": n}) for n in range(10))
+        *(asyncio.to_thread(call, tmp_path / "control.sock", "echo", {"n": n}) for n in range(1, 11))
     )
-    assert others == [{"n": n} for n in range(10)]
+    assert others == [{"n": n} for n in range(1, 11)]
     assert not first.done()
     release.set()
     assert await first == "slow"
@@ -232,10 +242,10 @@ async def test_a_slow_command_does_not_hold_up_others(tmp_path: Path) -> None:
 
 
 async def test_the_client_gives_up_on_a_silent_daemon(tmp_path: Path) -> None:
-    async def never(args: dict[str, Any]) -> None:
+    async def never(asked: Words, caller: Caller) -> None:
         await asyncio.Event().wait()
 
-    server = ControlServer(tmp_path / "control.sock", {"never": never}, quiet)
+    server = ControlServer(tmp_path / "control.sock", {"never": Verb(Words, never)}, quiet)
     await server.start()
     with pytest.raises(CommandRefused, match="not answered never within") as refused:
         await asyncio.to_thread(call, tmp_path / "control.sock", "never", None, 0.05)
@@ -246,13 +256,13 @@ async def test_the_client_gives_up_on_a_silent_daemon(tmp_path: Path) -> None:
 async def test_a_stop_lets_the_command_in_hand_end_and_closes_idle_connections(tmp_path: Path) -> None:
     entered, release = asyncio.Event(), asyncio.Event()
 
-    async def slow(args: dict[str, Any]) -> str:
+    async def slow(asked: Words, caller: Caller) -> str:
         entered.set()
         await release.wait()
         return "done"
 
     path = tmp_path / "control.sock"
-    server = ControlServer(path, {"slow": slow}, quiet)
+    server = ControlServer(path, {"slow": Verb(Words, slow)}, quiet)
     await server.start()
     idle_reader, idle_writer = await asyncio.open_unix_connection(str(path))
     busy = asyncio.create_task(asyncio.to_thread(call, path, "slow"))

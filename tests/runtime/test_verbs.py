@@ -11,7 +11,7 @@ import pytest
 from hcsyncd.errors import ConfigError, ControlError
 from hcsyncd.events import DeliveryClosed, MessageReplayed
 from hcsyncd.message import DeliveryState, MessageState
-from hcsyncd.runtime.verbs import Reloaded
+from hcsyncd.runtime.live import Reloaded
 from tests.fakes.desk import Desk, adt
 
 

@@ -4,6 +4,7 @@ No event holds a body, a secret or a patient's data: identifiers, codes, counts 
 """
 
 from hcsyncd.events.daemon import (
+    ControlAsked as ControlAsked,
     ControlFailed as ControlFailed,
     ControlRefused as ControlRefused,
     ControlUsed as ControlUsed,

@@ -47,8 +47,17 @@ class GenerationRefused(Event, frozen=True):
 
 
 class ControlUsed(Event, frozen=True):
-    """An operator gave a command over the control socket."""
+    """An operator gave a command that sees what messages say, or changes something."""
 
+    verb: str
+    user_id: int
+    access: str  # sees, changes
+
+
+class ControlAsked(Event, frozen=True):
+    """An operator gave a command that only looks: it may come from something that polls."""
+
+    level: ClassVar[str] = "debug"
     verb: str
     user_id: int
 

@@ -123,7 +123,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge("generation", "The configuration that is live.", feeds={events.GenerationActivated: "generation"}),
     _counter("reloads_refused", "Reloads that did not go through.", events.GenerationRefused),
-    _counter("commands", "Operators' commands.", events.ControlUsed, "verb"),
+    _counter("commands", "Operators' commands that see or change.", events.ControlUsed, "verb"),
     _counter("commands_failed", "Operators' commands that failed.", events.ControlFailed, "verb", "code"),
     _counter("commands_refused", "Peers turned away from the control socket.", events.ControlRefused),
     _gauge("process_resident_bytes", "Resident memory of the daemon process, without its workers."),
@@ -133,6 +133,7 @@ METRICS: tuple[Metric, ...] = (
 
 LOG_ONLY: frozenset[type[Event]] = frozenset(
     {
+        events.ControlAsked,
         events.DaemonStarted,
         events.DaemonStopping,
         events.DaemonStopped,

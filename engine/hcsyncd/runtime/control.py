@@ -20,21 +20,20 @@ import os
 import socket
 import struct
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from hcsyncd.errors import CommandRefused, ConfigError, ControlError, DaemonAbsent, HcsyncdError
-from hcsyncd.events import ControlFailed, ControlRefused, ControlUsed, Event
+from hcsyncd.errors import CommandRefused, ConfigError, ControlError, DaemonAbsent, HcsyncdError, StoreError
+from hcsyncd.events import ControlAsked, ControlFailed, ControlRefused, ControlUsed, Event
+from hcsyncd.runtime.verb import Access, Auditor, Caller, Request, Verb, Verbs
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_ADDRESS_BYTES = 107  # struct sockaddr_un: 108 with the closing NUL
 SOCKET_NAME = "control.sock"
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
-
-Verb = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
 def socket_path(data: Path) -> Path:
@@ -73,15 +72,17 @@ class ControlServer:
     def __init__(
         self,
         path: Path,
-        verbs: Mapping[str, Verb],
+        verbs: Verbs,
         emit: Callable[[Event], None],
         *,
+        auditor: Auditor | None = None,
         max_line_bytes: int = MAX_LINE_BYTES,
         permitted: Callable[[int], bool] = may_command,
     ) -> None:
         self._path = path
         self._verbs = verbs
         self._emit = emit
+        self._auditor = auditor
         self._max_line_bytes = max_line_bytes
         self._permitted = permitted
         self._server: asyncio.Server | None = None
@@ -166,7 +167,8 @@ class ControlServer:
     async def _serve(
         self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        _, user_id = _peer(writer.get_extra_info("socket"))
+        process_id, user_id = _peer(writer.get_extra_info("socket"))
+        caller = Caller(user_id, process_id)
         if not self._permitted(user_id):
             self._emit(ControlRefused(user_id=user_id))
             writer.write(_refusal("not-permitted", f"user {user_id} may not command this daemon"))
@@ -185,14 +187,14 @@ class ControlServer:
                 continue
             self._idle.discard(task)
             self._busy.add(task)
-            writer.write(await self._answer(line, user_id))
+            writer.write(await self._answer(line, caller))
             await writer.drain()
             if self._server is None:
                 return
             self._busy.discard(task)
             self._idle.add(task)
 
-    async def _answer(self, line: bytes, user_id: int) -> bytes:
+    async def _answer(self, line: bytes, caller: Caller) -> bytes:
         try:
             request = json.loads(line)
         except ValueError:  # a UnicodeDecodeError is one too
@@ -205,12 +207,14 @@ class ControlServer:
         verb = self._verbs.get(request["verb"])
         if verb is None:
             return _refusal("unknown-verb", f"this daemon knows no command {request['verb'][:64]!r}")
-        return await self._carry_out(request["verb"], verb, args, user_id)
+        return await self._carry_out(request["verb"], verb, args, caller)
 
-    async def _carry_out(self, name: str, verb: Verb, args: dict[str, Any], user_id: int) -> bytes:
-        self._emit(ControlUsed(verb=name, user_id=user_id))
+    async def _carry_out(self, name: str, verb: Verb[Any], args: dict[str, Any], caller: Caller) -> bytes:
+        noted = False
         try:
-            answer = _line({"ok": True, "result": await verb(args)})
+            asked = verb.read(args)
+            noted = await self._note(name, verb.access_of(asked), caller, asked)
+            answer = _line({"ok": True, "result": await verb.run(asked, caller)})
         except HcsyncdError as error:
             code, text = error.code, str(error)
             findings = error.findings if isinstance(error, ConfigError) else ()
@@ -224,8 +228,22 @@ class ControlServer:
                 return answer
             code, text = "too-large", f"the result is over {self._max_line_bytes} bytes; ask for less"
             answer = _refusal(code, text)
-        self._emit(ControlFailed(verb=name, user_id=user_id, code=code, text=text))
+        self._emit(ControlFailed(verb=name, user_id=caller.user_id, code=code, text=text))
+        if noted and self._auditor:
+            with contextlib.suppress(StoreError):  # the store has said so itself, and the command has failed already
+                await self._auditor.note_failure(caller, name, code)
         return answer
+
+    async def _note(self, name: str, access: Access, caller: Caller, asked: Request) -> bool:
+        """Say that a command was given, and keep it in the audit log where it goes further than a look."""
+        if access is Access.LOOKS:
+            self._emit(ControlAsked(verb=name, user_id=caller.user_id))
+            return False
+        self._emit(ControlUsed(verb=name, user_id=caller.user_id, access=access))
+        if self._auditor is None:
+            return False
+        await self._auditor.note(caller, name, access, asked)
+        return True
 
 
 def _line(answer: dict[str, Any]) -> bytes:

@@ -12,6 +12,7 @@ from hcsyncd.errors import ControlError, FormatError
 from hcsyncd.events import DeliveryClosed, Event, MessageReplayed
 from hcsyncd.message import Keys
 from hcsyncd.runtime.live import Live
+from hcsyncd.runtime.verb import Request
 from hcsyncd.store.ports import DeadRow, DeliveryRow, Filter, History, MessageRow, Repairs
 
 MAX_IDS = 10_000  # in one call; the command line goes on in pages
@@ -20,7 +21,7 @@ Id = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]  # as large as SQLite coun
 Ids = Annotated[tuple[Id, ...], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
 
 
-class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Replay(Request, frozen=True):
     """Messages to be sent again, in the order given, narrowed to a route or a destination. ``body`` repairs one."""
 
     ids: Ids
@@ -29,7 +30,7 @@ class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body: bytes | None = None
 
 
-class Discard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Discard(Request, frozen=True):
     """Dead letters to be settled for good, by the ids of their messages."""
 
     ids: Ids

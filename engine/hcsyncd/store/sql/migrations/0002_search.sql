@@ -1,0 +1,1 @@
+-- What messages are found by: business keys, control ids, times.

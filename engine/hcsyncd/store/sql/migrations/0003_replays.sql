@@ -1,0 +1,1 @@
+-- Replays that were planned, and what came of each.

@@ -1,0 +1,1 @@
+-- What waits for a person: holds, parked deliveries under their task, owners of dead letters.

@@ -1,0 +1,1 @@
+-- Every configuration that was live, with its files.

@@ -1,0 +1,1 @@
+-- Who saw, sent, replayed and changed what, as a chain.

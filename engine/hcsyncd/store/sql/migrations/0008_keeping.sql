@@ -1,0 +1,1 @@
+-- What retention has removed.

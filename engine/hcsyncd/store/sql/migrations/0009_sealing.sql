@@ -1,0 +1,1 @@
+-- The keys that bodies are sealed under.
