@@ -8,11 +8,11 @@ from typing import Any
 import apsw
 
 from hcsyncd.errors import StoreError
-from hcsyncd.message import DeliveryState, Keys, MessageState, ReplyState
+from hcsyncd.message import DeliveryState, Keys, Message, MessageState, ReplyState
 from hcsyncd.store.ports import AttemptRow, DeadRow, DeliveryRow, Filter, MessageRow
 from hcsyncd.store.queries import QUERIES
 from hcsyncd.store.readers import Readers
-from hcsyncd.store.rows import parse_mapping
+from hcsyncd.store.rows import message_from, parse_mapping
 from hcsyncd.store.transaction import ROWS_A_STATEMENT, select
 
 SELECT_MESSAGE = QUERIES["message_columns"].text
@@ -49,6 +49,10 @@ class SqliteHistory:
     async def message(self, message_id: int) -> MessageRow | None:
         found = await self.find(Filter(ids=(message_id,)))
         return found[0] if found else None
+
+    async def messages(self, message_ids: Sequence[int]) -> list[Message]:
+        rows = await self._readers.read(lambda connection: select(connection, "messages_with_bodies", message_ids))
+        return [message_from(row) for row in rows]
 
     async def body(self, message_id: int) -> bytes:
         return await self._one("message_body", message_id, "message")

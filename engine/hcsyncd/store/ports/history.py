@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from hcsyncd.message import NO_FACTS, DeliveryState, Keys, MessageState, ReplyState
+from hcsyncd.message import NO_FACTS, DeliveryState, Keys, Message, MessageState, ReplyState
 from hcsyncd.record import Record
 
 
@@ -94,6 +94,11 @@ class History(Protocol):
     async def find(self, wanted: Filter) -> list[MessageRow]: ...
 
     async def message(self, message_id: int) -> MessageRow | None: ...
+
+    async def messages(self, message_ids: Sequence[int]) -> list[Message]:
+        """Messages with their bodies, by id, as the road carries them; unknown ids are left out. The caller bounds how
+        much it asks for at once."""
+        ...
 
     async def body(self, message_id: int) -> bytes: ...
 
