@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 CODE  := engine tests transforms tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check format docs bench corpus lock clean
+.PHONY: help setup demo run test check format docs bench corpus faults lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ bench: $(READY) ## intake and relay rates, as ratios to a yardstick of the same 
 corpus: $(READY) ## every file of a folder through listener and out: make corpus CORPUS=DIR
 	@test -d "$(CORPUS)" || { echo "corpus: name a folder of HL7 files: make corpus CORPUS=DIR" >&2; exit 2; }
 	@HCSYNCD_CORPUS="$(abspath $(CORPUS))" $(PY) -m pytest -q -p no:randomly tests/flows/test_corpus.py $(ARGS)
+
+faults: $(READY) ## every fault in depth (100 kills, thousands of power cuts), and the table of docs/reliability.md from it
+	@rm -f $(VENV)/faults.jsonl
+	@HCSYNCD_FAULTS=all HCSYNCD_FAULT_TABLE="$(abspath $(VENV)/faults.jsonl)" \
+	  $(PY) -m pytest -q -n $(WORKERS) --timeout 1800 tests/faults $(ARGS)
+	@$(PY) tools/fault_table.py $(VENV)/faults.jsonl
 
 setup: $(READY) ## the virtual environment in .venv/, with everything pinned and hashed
 

@@ -16,8 +16,7 @@ import uvloop
 from hcsyncd import __version__
 from hcsyncd.clock import SystemClock
 from hcsyncd.config.model import Site
-from hcsyncd.errors import ConfigError, HcsyncdError
-from hcsyncd.events import DaemonStarted, DaemonStopped, DaemonStopping, GenerationActivated, GenerationRefused
+from hcsyncd.events import DaemonStarted, DaemonStopped, DaemonStopping
 from hcsyncd.flow.intake import ControlIds, Gate, IntakeShared
 from hcsyncd.formats.format import Format
 from hcsyncd.message import Delivery
@@ -27,23 +26,35 @@ from hcsyncd.observe.logs import EventLog
 from hcsyncd.observe.metrics import Metrics, Readings
 from hcsyncd.plugins.pool import WorkerPool
 from hcsyncd.runtime import systemd
+from hcsyncd.runtime.attention import Attention
+from hcsyncd.runtime.changing import Changing
 from hcsyncd.runtime.channel import Ground
 from hcsyncd.runtime.control import ControlServer, socket_path
+from hcsyncd.runtime.discovery import Discovery
 from hcsyncd.runtime.disk import DiskGuard
-from hcsyncd.runtime.live import ChannelStatus, DaemonStatus, Reloaded
+from hcsyncd.runtime.holding import Holding
+from hcsyncd.runtime.keeping import Keeper
+from hcsyncd.runtime.live import ChannelStatus, DaemonStatus, Order
+from hcsyncd.runtime.lookout import NodeLookout
 from hcsyncd.runtime.node import Node, Works
-from hcsyncd.runtime.reload import Reload
 from hcsyncd.runtime.repair import Repairer
-from hcsyncd.runtime.site import Checked, build_generation, check_site
+from hcsyncd.runtime.replaying import Making, Replaying
 from hcsyncd.runtime.survey import channel_statuses, readings, reasons_not_ready, resident_bytes
 from hcsyncd.runtime.verb import Verbs
 from hcsyncd.runtime.verbs.dead import DeadVerbs
-from hcsyncd.runtime.verbs.messages import MessageVerbs
+from hcsyncd.runtime.verbs.keeping import KeepingVerbs
+from hcsyncd.runtime.verbs.replays import ReplayVerbs
 from hcsyncd.runtime.verbs.state import StateVerbs
+from hcsyncd.runtime.verbs.store import StoreVerbs
+from hcsyncd.runtime.watch import Surroundings
+from hcsyncd.runtime.watching import Watching
+from hcsyncd.store.keyring import MasterKey
+from hcsyncd.store.ports import Alert
 from hcsyncd.store.store import Store
 
 SWITCH_INTERVAL_SECS = 0.0005  # the store's writer thread must not wait 5 ms for the interpreter between statements
 SECOND_SIGNAL_EXIT = 130
+CHANGE_SHARE = 0.25  # of the drain time, for a reload that is under way
 LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
     "asyncio": asyncio.new_event_loop,
@@ -63,7 +74,7 @@ class Daemon:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._clock = SystemClock()
-        self._started_at = self._activated_at = self._clock.now()
+        self._started_at = self._clock.now()
         self._bus = EventBus()
         self._log = EventLog(site.daemon.log.level, site.daemon.log.format)
         self._metrics = Metrics()
@@ -78,7 +89,11 @@ class Daemon:
         self._stop_reason = ""
         self._reloading = asyncio.Lock()
         self._signals = 0
+        self._drained: tuple[int, float] | None = None  # what was left open, and when the drain began
         self._store: Store
+        self._holding: Holding
+        self._attention: Attention
+        self._changing: Changing
         self._node: Node
 
     async def serve(self) -> None:
@@ -87,8 +102,12 @@ class Daemon:
         self._bus.subscribe(self._log.log_event, self._log.wants)
         self._log.adopt(logging.getLogger())
         async with AsyncExitStack() as closing:
-            self._store = await Store.open(self._site.data, self._bus.emit, self._clock)
+            closing.callback(self._tell_stopped)  # the last word: behind the audit's, and the store's own
+            key = MasterKey.of(self._site.daemon.encryption.secret)
+            self._store = await Store.open(self._site.data, self._bus.emit, self._clock, key)
             closing.push_async_callback(self._store.close)
+            self._watching = Watching(self._site, self._store, self._bus, self._metrics, self._clock)
+            closing.push_async_callback(self._watching.stop)
             self._guard.look()
             await self._pool.start()
             closing.push_async_callback(self._pool.stop)
@@ -104,11 +123,31 @@ class Daemon:
     async def _live(self, group: asyncio.TaskGroup, closing: AsyncExitStack) -> None:
         """From ready to stopped, in the company of the essential tasks: one that dies ends the daemon."""
         self._listen_to_signals()
-        self._node = Node(self._works(group), build_generation(1, self._site))
-        side_tasks = [group.create_task(self._guard.run()), group.create_task(self._keep_alive())]
+        self._holding = Holding(self._store.holds, self._bus.emit, self._clock, self._reloading)
+        await self._holding.load()
+        self._changing = Changing(self._site, self._store, self._pool, self._bus, self._clock, self._reloading)
+        self._node = Node(self._works(group), await self._changing.activation.begin(self._site))
+        self._keeper = Keeper(
+            self._store.retention,
+            lambda: self._node.generation.site,
+            lambda: self._store.pending,
+            self._watching.auditor.cut,
+            self._bus.emit,
+            self._watching.clock,
+        )
+        side_tasks = [group.create_task(task) for task in (self._guard.run(), self._keep_alive(), self._keeper.run())]
+        self._attention = Attention(self._store, self._node, self._pool, self._bus.emit, self._clock, self._reloading)
         try:
             await self._node.start()
-            control = ControlServer(socket_path(self._site.data), self._verbs(), self._bus.emit)
+            side_tasks += [group.create_task(task) for task in self._attention.tasks()]
+            side_tasks.append(group.create_task(self._store.resealing.run()))
+            self._discovery = Discovery(self._store, NodeLookout(self._node), self._clock)
+            side_tasks.append(group.create_task(self._discovery.run()))
+            self._replaying = self._replays()
+            replaying = group.create_task(self._replaying.run())
+            await self._watching.start(__version__, self._surroundings())
+            auditor = self._watching.auditor
+            control = ControlServer(socket_path(self._site.data), self._verbs(), self._bus.emit, auditor=auditor)
             await control.start()
             closing.push_async_callback(control.stop)
             gc.collect()
@@ -117,39 +156,59 @@ class Daemon:
             await self._stop.wait()
             self._bus.emit(DaemonStopping(self._stop_reason))
             systemd.stopping()
+            replaying.cancel()
         finally:
             began = self._clock.monotonic()
-            await self._node.stop(self._site.daemon.drain_secs)
+            self._watching.rest()
+            drain_secs = self._site.daemon.drain_secs
+            await self._changing.activation.stop(drain_secs * CHANGE_SHARE)
+            await self._node.stop(drain_secs - (self._clock.monotonic() - began))
             for task in side_tasks:
                 task.cancel()
-            open_deliveries = sum(out.dispatcher.open for out in self._node.ways_out.values())
+            self._drained = sum(out.dispatcher.open for out in self._node.ways_out.values()), began
+
+    def _tell_stopped(self) -> None:
+        if self._drained is not None:
+            open_deliveries, began = self._drained
             self._bus.emit(DaemonStopped(open_deliveries, self._clock.monotonic() - began))
 
     def _works(self, group: asyncio.TaskGroup) -> Works:
         shared = IntakeShared(self._gate, ControlIds(self._started_at), self._bus.emit, self._clock)
         ground = Ground(self._site.folder, self._site.data / "channels", self._bus.emit, self._clock)
-        return Works(self._store, self._pool, shared, ground, group)
+        return Works(self._store, self._pool, shared, ground, group, self._holding)
+
+    def _replays(self) -> Replaying:
+        store = self._store
+        making = Making(self._node, self._pool, self._changing.configurations, store.name)
+        options = self._site.daemon.replays
+        return Replaying((store.replays, store.history), making, self._node, options, self._bus.emit, self._clock)
 
     def _verbs(self) -> Verbs:
         history = self._store.history
         repairer = Repairer(history, self._store.repairs, self, self._bus.emit)
         return {
             **StateVerbs(history, self).verbs(),
-            **MessageVerbs(history).verbs(),
+            **StoreVerbs(self._store, self._bus.emit, self._clock).verbs(),
+            **self._changing.verbs(),
+            **self._discovery.verbs(),
             **DeadVerbs(history, repairer).verbs(),
+            **ReplayVerbs(self._store.replays, self._replaying).verbs(),
+            **self._attention.verbs(self._changing.activation),
+            **self._watching.verbs(),
+            **KeepingVerbs(self._keeper, self._store.retention).verbs(),
         }
+
+    def _surroundings(self) -> Surroundings:
+        arrears = self._attention.arrears
+        return Surroundings(
+            lambda: self._node.generation.site, self.channels, lambda: self._guard.free_bytes, lambda: arrears.arrears
+        )
 
     def _tell_ready(self) -> None:
         recovered = self._store.recovered
         self._bus.emit(DaemonStarted(__version__, str(self._site.folder), recovered.messages, recovered.deliveries))
-        self._tell_generation(())
+        self._changing.activation.attach(self._node)
         systemd.ready(f"{len(self._node.ways_in)} sources, {len(self._node.ways_out)} destinations")
-
-    def _tell_generation(self, changes: tuple[str, ...]) -> None:
-        self._activated_at = self._clock.now()
-        generation = self._node.generation
-        channels, routes = len(generation.site.channels), len(generation.site.routes)
-        self._bus.emit(GenerationActivated(generation.number, channels, routes, "; ".join(changes)))
 
     # Signals
 
@@ -166,7 +225,7 @@ class Daemon:
         self.stop(number.name)
 
     def _on_hangup(self, loop: asyncio.AbstractEventLoop) -> None:
-        task = loop.create_task(self.reload())
+        task = loop.create_task(self._changing.activation.reload(Order("signal", "SIGHUP")))
         # A refusal has been told by its event; nobody waits for this task.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -191,7 +250,9 @@ class Daemon:
             site=str(self._site.folder),
             generation=self._node.generation.number,
             started_at=self._started_at,
-            activated_at=self._activated_at,
+            activated_at=self._changing.activation.activated_at,
+            given_up=self._changing.activation.given_up,
+            watched_until=self._changing.activation.watched_until,
             not_ready=tuple(self._not_ready()),
             pending_writes=self._store.pending,
             workers=self._pool.ready,
@@ -203,47 +264,20 @@ class Daemon:
     def channels(self) -> Sequence[ChannelStatus]:
         return channel_statuses(self._node)
 
+    def alerts(self) -> Sequence[Alert]:
+        return self._watching.alerts
+
     def routes(self) -> Mapping[str, Sequence[str]]:
         return {route.name: route.options.to for route in self._node.generation.site.routes if route.options.enabled}
-
-    async def reload(self) -> Reloaded:
-        async with self._reloading:
-            systemd.reloading()
-            try:
-                return await self._reload()
-            finally:
-                systemd.ready(f"generation {self._node.generation.number}")
-
-    async def _reload(self) -> Reloaded:
-        checked = await asyncio.to_thread(check_site, self._site.folder)
-        try:
-            changes = await self._apply(checked)
-        except HcsyncdError as error:
-            self._bus.emit(GenerationRefused(len(checked.errors), str(error)))
-            raise
-        if changes:
-            self._tell_generation(changes)
-        return Reloaded(self._node.generation.number, changes, checked.findings)
-
-    async def _apply(self, checked: Checked) -> tuple[str, ...]:
-        if checked.site is None:
-            errors = len(checked.errors)
-            raise ConfigError(f"the site has {errors} error{'s' * (errors > 1)}; what runs goes on", checked.findings)
-        if checked.site.digest == self._node.generation.site.digest:
-            return ()
-        return await Reload(self._node, checked.site).run()
 
     def format_of(self, channel: str) -> Format | None:
         return self._node.generation.formats.get(channel) if channel in self._node.ways_in else None
 
-    def wake(self, channel: str) -> None:
-        self._node.wake(channel)
-
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
         self._node.requeue(deliveries)
 
-    def release(self, destination: str, lane: str) -> None:
-        self._node.release(destination, lane)
+    def release(self, destination: str, lane: str, delivery_id: int) -> None:
+        self._node.release(destination, lane, delivery_id)
 
     # What the operators' HTTP listener shows
 
@@ -257,4 +291,5 @@ class Daemon:
     def _readings(self) -> Readings:
         if not hasattr(self, "_node"):
             return {}
-        return readings(self._node, self._store, self._pool, self._guard.free_bytes)
+        running = readings(self._node, self._store, self._pool, self._guard.free_bytes)
+        return self._attention.readings() | self._watching.readings() | running

@@ -94,9 +94,15 @@ class TransformCrash(TransformError):
 
 
 class UnmappedCode(TransformError):
-    """A lookup table has no entry for a code. The text names the table and the code."""
+    """A lookup table has no entry for a code. The text names the table and the code. What `Context.lookup` raises
+    names them in ``table`` and ``missing`` too: the delivery is then parked until the table has the entry."""
 
     code = "unmapped-code"
+
+    def __init__(self, text: str, table: str = "", missing: str = "") -> None:
+        super().__init__(text)
+        self.table = table
+        self.missing = missing
 
 
 class DeliveryError(HcsyncdError):

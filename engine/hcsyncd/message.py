@@ -73,6 +73,10 @@ class DeliveryState(StrEnum):
 OPEN_DELIVERY_STATES = frozenset({DeliveryState.READY, DeliveryState.SENDING, DeliveryState.WAITING})
 
 
+BusinessKeys = tuple[tuple[str, str], ...]
+"""(name, value): what a body says at the paths that its channel declares to be found by. Values are patient data."""
+
+
 class Keys(Record, frozen=True):
     """What a format reads from a body at a glance, without parsing it. Empty string: the body does not say."""
 
@@ -176,3 +180,5 @@ class Delivery(Record, frozen=True):
     first_tried_at: int  # 0 until the first attempt
     created_at: int
     envelope: Envelope
+    # On this run's monotonic clock: what giving up is counted from, whatever the wall clock does. 0: not tried in it.
+    tried_from: float = 0.0

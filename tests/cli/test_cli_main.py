@@ -52,20 +52,39 @@ def test_every_option_is_explained() -> None:
 
 
 def test_commands_that_print_data_offer_json() -> None:
-    silent = {"init", "run", "demo", "schema", "messages", "dead"}  # schema prints nothing but JSON
+    silent = {"init", "run", "demo", "schema", "store make-key"}  # schema prints nothing but JSON, make-key a secret
     for path, command in commands():
+        if isinstance(command, click.Group):
+            continue
         has_json = any("--json" in parameter.opts for parameter in command.params)
         assert has_json is (path not in silent), path
 
 
 def test_the_commands_are_all_there() -> None:
     assert set(COMMANDS) == {
-        *("init", "run", "check", "test", "reload", "status", "channels", "messages", "dead"),
-        *("send", "schema", "bench", "demo", "version"),
+        *("init", "run", "check", "test", "plan", "reload", "history", "rollback", "shadow"),
+        *("status", "channels", "top", "alerts", "find", "messages", "trace", "why", "tap"),
+        *("dead", "tasks", "mapping", "unsure", "replays", "hold", "resume"),
+        *("store", "retention", "audit", "send", "schema", "bench", "demo", "version"),
     }
-    assert {path for path, _ in commands() if " " in path} == {
-        *("messages list", "messages show", "messages trace", "messages replay"),
-        *("dead list", "dead show", "dead replay", "dead discard"),
+    below: dict[str, set[str]] = {}
+    for path, _ in commands():
+        group, _, name = path.partition(" ")
+        if name:
+            below.setdefault(group, set()).add(name)
+    assert below == {
+        "messages": {"list", "show", "diff", "trace", "replay"},
+        "dead": {"list", "show", "assign", "replay", "discard"},
+        "tasks": {"list", "show", "assign", "retry", "discard"},
+        "mapping": {"add"},
+        "unsure": {"list", "ask", "settle"},
+        "replays": {"list", "show", "apply", "hold", "resume", "cancel"},
+        "hold": {"list", "receiving", "routing", "delivery"},
+        "history": {"show", "diff"},
+        "store": {"status", "backup", "restore", "verify", "export", "compact", "make-key", "rotate-key"},
+        "retention": {"status", "plan", "run"},
+        "alerts": {"list", "history", "acknowledge", "test"},
+        "audit": {"list", "verify", "export"},
     }
 
 

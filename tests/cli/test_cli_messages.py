@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,108 +123,20 @@ def test_trace_draws_the_tree(person: Person) -> None:
     assert len(person.reads("messages", "trace", str(message_id))["messages"]) == 2
 
 
-def test_replay_wants_ids_or_a_filter(person: Person) -> None:
-    message_id = person.desk.receive()
-    for args in ([], [str(message_id), "--channel", "adt_in"]):
-        result = person.types("messages", "replay", *args)
-        assert result.exit_code == 2
-        assert "either IDs, or a filter" in result.stderr
-    result = person.types("messages", "replay", "99", "--yes")
-    assert (result.exit_code, "no message 99" in result.stderr) == (2, True)
-
-
-def test_replay_asks_and_without_a_terminal_does_nothing(person: Person) -> None:
-    message_id = person.desk.receive()
-    result = person.types("messages", "replay", str(message_id))
-    assert result.exit_code == 2
-    assert "Replay 1 message? There is no terminal to ask on: give --yes." in result.stderr
-    assert len(person.reads("messages", "list")) == 1
-
-
-def test_replay_of_a_filter_is_in_order_and_dry_run_does_nothing(person: Person) -> None:
-    ids = [person.desk.receive(f"A{number}") for number in range(3)]
-    person.desk.receive("B1")
-    listed = person.reads("messages", "replay", "--control-id", "A*", "--dry-run")
-    assert [row["id"] for row in listed] == ids
-    assert len(person.desk.waiting()) == 4
-    done = person.reads("messages", "replay", "--control-id", "A*", "--to", "relay_out", "--route", "relay", "--yes")
-    assert [original for original, _ in done["copies"]] == ids
-    copies = person.desk.waiting()[4:]
-    assert [copy.replay_of for copy in copies] == ids
-    assert {(copy.only_route, copy.only_destination) for copy in copies} == {("relay", "relay_out")}
-    again = person.reads("messages", "replay", "--control-id", "A*", "--dry-run")
-    assert [row["id"] for row in again] == ids, "copies are not replayed by the filter that made them"
-
-
-def test_replay_of_more_than_a_page(person: Person) -> None:
-    ids = person.desk.receive_many(1003)
-    done = person.reads("messages", "replay", "--type", "ADT*", "--yes")
-    assert [original for original, _ in done["copies"]] == ids
-
-
-def test_a_refusal_of_the_daemon_is_told(person: Person) -> None:
-    message_id = person.desk.receive()
-    result = person.types("messages", "replay", str(message_id), "--to", "nope", "--yes")
-    assert result.exit_code == 4
-    assert result.stderr == "hcsyncd: there is no destination nope; known: archive_out, events_out, relay_out\n"
-
-
-def test_replay_with_a_repaired_body(person: Person, tmp_path: Path) -> None:
-    bad = person.desk.dead_on_arrival()
-    repaired = tmp_path / "fixed.hl7"
-    repaired.write_bytes(adt("FIX1"))
-    person.does("dead", "replay", str(bad), "--body", str(repaired), "--yes")
-    (copy,) = person.desk.waiting()
-    assert (copy.body, copy.keys.control_id) == (adt("FIX1"), "FIX1")
-    person.does("messages", "replay", str(bad), "--body", "-", "--yes", stdin=adt("FIX2"))
-    assert person.desk.waiting()[-1].body == adt("FIX2")
-    two = person.types("messages", "replay", str(bad), str(copy.id), "--body", str(repaired), "--yes")
-    assert (two.exit_code, "stands in for one message; 2 are meant" in two.stderr) == (2, True)
-
-
-def test_replay_edited_in_an_editor(person: Person, tmp_path: Path) -> None:
-    message_id = person.desk.receive("M1")
-    editor = tmp_path / "editor"
-    editor.write_text("#!/bin/sh\nsed -i 's/|123^/|456^/' \"$1\"\n")
-    editor.chmod(0o755)
-    person.does("messages", "replay", str(message_id), "--edit", "--yes", env={**os.environ, "EDITOR": str(editor)})
-    assert person.desk.waiting()[-1].body == adt("M1").replace(b"|123^", b"|456^")
-    editor.write_text("#!/bin/sh\n:\n")
-    unchanged = person.types(
-        "messages", "replay", str(message_id), "--edit", "--yes", env={**os.environ, "EDITOR": str(editor)}
-    )
-    assert (unchanged.exit_code, "Nothing was changed" in unchanged.stderr) == (2, True)
-
-
 def test_dead_letters_are_grouped_by_cause(person: Person) -> None:
     assert person.does("dead", "list") == "No dead letters.\n"
     person.desk.dead_on_arrival()
     person.desk.dead_delivery("A1")
     person.desk.dead_delivery("A2")
     lines = person.does("dead", "list").splitlines()
-    assert [line for line in lines if line.endswith(")") and "message" not in line] == ["ack-AR (2)", "no-msh (1)"]
-    assert any("relay -> relay_out" in line and "the other side said no" in line for line in lines)
-    assert any("at arrival" in line and "no MSH segment" in line for line in lines)
-    assert len(person.reads("dead", "list", "--cause", "ack-AR")) == 2
+    assert any(line.split()[:2] == ["2", "ack-AR"] and "relay -> relay_out" in line for line in lines)
+    assert any(line.split()[:2] == ["1", "no-msh"] and "adt_in, at arrival" in line for line in lines)
+    assert any(line.endswith("dead show --cause ack-AR --route relay --destination relay_out") for line in lines)
+    flat = person.does("dead", "list", "--flat").splitlines()
+    assert any("relay -> relay_out" in line and "the other side said no" in line for line in flat)
+    assert any("at arrival" in line and "no MSH segment" in line for line in flat)
+    assert len(person.reads("dead", "list", "--flat", "--cause", "ack-AR")) == 2
     assert "MSA|AR|A1" in person.does("dead", "show", "2")
-
-
-def test_dead_replay_by_id_by_filter_and_all(person: Person) -> None:
-    first, delivery_id = person.desk.dead_delivery("A1")
-    second, _ = person.desk.dead_delivery("A2", destination="events_out")
-    third = person.desk.dead_on_arrival()
-    assert len(person.reads("dead", "replay", "--all", "--dry-run")) == 3
-    assert person.does("dead", "replay", str(first), "--yes") == f"delivery {delivery_id} is sent again\n"
-    assert len(person.reads("dead", "replay", "--destination", "events_out", "--yes")["reopened"]) == 1
-    assert [original for original, _ in person.reads("dead", "replay", "--all", "--yes")["copies"]] == [third]
-    assert person.reads("dead", "list") == []
-    for args, told in (
-        ([], "Say which dead letters"),
-        ([str(second), "--all"], "Say which dead letters"),
-        ([str(second)], f"Message {second} has no such dead letter"),
-    ):
-        result = person.types("dead", "replay", *args, "--yes")
-        assert (result.exit_code, told in result.stderr) == (2, True)
 
 
 def test_dead_discard_wants_a_reason(person: Person) -> None:
@@ -241,7 +152,7 @@ def test_unsure_deliveries_are_dead_letters_too(person: Person) -> None:
     message_id = person.desk.receive()
     (delivery_id,) = person.desk.hand_on(message_id, ("relay", "relay_out"))
     person.desk.settle(message_id, delivery_id, DeliveryState.UNSURE, "answer-lost")
-    (letter,) = person.reads("dead", "list")
+    (letter,) = person.reads("dead", "list", "--flat")
     assert (letter["delivery"]["state"], letter["message"]["id"]) == ("unsure", message_id)
 
 

@@ -32,6 +32,7 @@ cases:
   - {name: unrouted, message: x, unrouted: true}
   - {name: rejected, message: x, rejected: "*"}
   - {name: failed, message: x, failed: unmapped-code}
+  - {name: parked, message: x, parked: wards/NEW}
   - {name: answered, message: x, acknowledge: AE}
 """
 
@@ -68,8 +69,10 @@ def test_cases_are_read_with_their_places(folder: SiteFolder) -> None:
         ("unrouted", None, True, None, None, ""),
         ("rejected", None, False, "*", None, ""),
         ("failed", None, False, None, "unmapped-code", ""),
+        ("parked", None, False, None, None, ""),
         ("answered", None, False, None, None, "AE"),
     ]
+    assert [case.parked for case in others if case.parked] == ["wards/NEW"]
     assert others[0].message == b"a\rb"
 
 

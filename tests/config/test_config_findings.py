@@ -262,6 +262,23 @@ MISTAKES = (
         SOURCE + "window: 2\n",
         "channels/adt_in.yaml:4:1 warning ineffective-option: window does nothing at a source (delete it)",
     ),
+    Mistake(
+        "channels/adt_in.yaml",
+        SOURCE + "retention:\n  metadata: {days: 30}\n",
+        "channels/adt_in.yaml:4:1 warning ineffective-retention: metadata has a bound and bodies have none: rows stay"
+        " as long as their bodies (bound the bodies, no later than the metadata)",
+    ),
+    Mistake(
+        "hcsyncd.yaml",
+        "retention:\n  bodies: {days: 60}\n  metadata: {days: 30}\n",
+        "hcsyncd.yaml:1:1 warning ineffective-retention: metadata is to go after 30 days, bodies after 60: rows go with"
+        " their bodies (bound the bodies, no later than the metadata)",
+    ),
+    Mistake(
+        "channels/adt_in.yaml",
+        SOURCE + "retention:\n  bodies: {days: 0}\n",
+        "channels/adt_in.yaml:5:18 error bad-value: retention.bodies.days must be a number of days, more than 0, not 0",
+    ),
     # References and secrets
     Mistake(
         "channels/adt_in.yaml",
@@ -413,7 +430,7 @@ def test_cases_have_findings_too(folder: SiteFolder) -> None:
         "channels/adt_in.test.yaml:4:12 error unknown-route: no route evnets comes from adt_in (did you mean events?)",
         (
             "channels/adt_in.test.yaml:6:5 error bad-value: a case says what is expected: one of expect, dropped,"
-            " rejected, failed, unrouted, or acknowledge"
+            " rejected, failed, parked, unrouted, or acknowledge"
         ),
     ]
 

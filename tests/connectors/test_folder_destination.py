@@ -227,3 +227,47 @@ async def test_missing_folder_is_told_when_opened(make: Opener, out: Path) -> No
 def test_bad_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         FolderDestinationOptions.model_validate(options)
+
+
+async def test_a_file_is_there_when_one_of_its_name_has_its_content(make: Opener, out: Path) -> None:
+    destination = make()
+    await destination.open()
+    assert await destination.ask(FIRST) is None
+    sent = await destination.send(FIRST)
+    found = await destination.ask(replace(FIRST, attempt=2))
+    assert found is not None
+    assert found.detail == sent.detail
+    (out / sent.detail).write_bytes(b"somebody else's")
+    with pytest.raises(Transient, match="other content"):
+        await destination.ask(FIRST)
+    out_of_the_way(out)
+    with pytest.raises(Transient, match="there is no folder"):
+        await destination.ask(FIRST)
+    back_again(out)
+
+
+async def test_a_numbered_file_is_found_under_its_own_name(make: Opener, out: Path) -> None:
+    destination = make(name="census.json", on_exists="number")
+    await destination.open()
+    await destination.send(SECOND)
+    sent = await destination.send(FIRST)
+    found = await destination.ask(FIRST)
+    assert found is not None
+    assert found.detail == sent.detail == "census.2.json"
+    (out / sent.detail).unlink()
+    assert await destination.ask(FIRST) is None
+
+
+async def test_of_a_folder_that_readers_empty_nothing_can_be_told_but_what_has_no_name_yet(
+    make: Opener, out: Path
+) -> None:
+    destination = make(emptied=True)
+    await destination.open()
+    sent = await destination.send(FIRST)
+    assert await destination.ask(FIRST) is not None
+    (out / sent.detail).unlink()
+    with pytest.raises(Transient, match="never made, or was taken away"):
+        await destination.ask(FIRST)
+    key = sent.detail.removesuffix(".json").rpartition("-")[2]
+    (out / f".hcsyncd-{key}.part").write_bytes(b"fir")
+    assert await destination.ask(FIRST) is None, "it did not get its name before the crash"

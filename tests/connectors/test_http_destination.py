@@ -379,3 +379,61 @@ def test_bad_options_are_refused(options: dict[str, object], text: str) -> None:
     with pytest.raises(ValidationError, match=text) as caught:
         HttpDestinationOptions.model_validate(options)
     assert "pw" not in str(caught.value)
+
+
+def asking(server: Server, **options: object) -> dict[str, object]:
+    return {"ask": {"url": server.url + "/{idempotency_key}", **options}}
+
+
+async def test_the_other_side_is_asked_by_the_key(server: Server, sending: Sender) -> None:
+    server.answers = [web.Response(body=b"here"), web.Response(status=404), web.Response(status=503)]
+    async with sending(server.url, **asking(server), bearer_token="t", headers={"X-Site": "GEN"}) as destination:
+        found = await destination.ask(envelope(idempotency_key="a/b c"))
+        assert found is not None
+        assert (found.answer, found.detail) == (b"here", "200 OK")
+        assert await destination.ask(envelope()) is None
+        with pytest.raises(Transient, match="503"):
+            await destination.ask(envelope())
+    request, body = server.requests[0]
+    assert (request.method, request.raw_path, body) == ("GET", "/events/a%2Fb%20c", b"")
+    assert (request.headers["Authorization"], request.headers["X-Site"]) == ("Bearer t", "GEN")
+
+
+async def test_what_found_and_missing_mean_is_as_the_options_say(server: Server, sending: Sender) -> None:
+    server.answers = [web.Response(status=302), web.Response(status=410)]
+    async with sending(server.url, **asking(server, found=["3xx"], missing=["410"])) as destination:
+        assert await destination.ask(envelope()) is not None
+        assert await destination.ask(envelope()) is None
+
+
+async def test_with_ask_a_lost_answer_is_unsure_and_a_lost_question_is_not(sending: Sender) -> None:
+    async def answer_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"220 this is something else\r\n\r\n")
+        await writer.drain()
+
+    async with listening(answer_nonsense) as url, sending(url, ask={"url": url + "/{idempotency_key}"}) as destination:
+        with pytest.raises(Unsure):
+            await destination.send(envelope())
+        with pytest.raises(Transient):
+            await destination.ask(envelope())
+
+
+async def test_without_ask_nobody_can_be_asked(server: Server, sending: Sender) -> None:
+    async with sending(server.url) as destination:
+        with pytest.raises(Transient, match="has no `ask`"):
+            await destination.ask(envelope())
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"url": "https://erp.example/events"}, "must hold"),
+        ({"url": "ftp://erp.example/{idempotency_key}"}, "must start with"),
+        ({"url": "https://me:pw@erp.example/{idempotency_key}"}, "no user"),
+        ({"url": "https://erp.example/{idempotency_key}", "missing": ["200"]}, "cannot mean found and missing"),
+    ],
+)
+def test_bad_ways_to_ask_are_refused(options: dict[str, object], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
+        HttpDestinationOptions.model_validate({"url": "https://erp.example/events", "ask": options})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,7 +18,13 @@ from hcsyncd.connectors.mllp_destination import MllpDestination, MllpDestination
 from hcsyncd.connectors.mllp_source import MllpSource, MllpSourceOptions
 from hcsyncd.connectors.tls import TlsClientOptions, TlsServerOptions, client_context, peer_name, server_context
 from hcsyncd.errors import ConfigError, SourceError, Transient
-from hcsyncd.events import CertificateRefused, CertificateReloaded, ConnectionOpened, ConnectionRefused
+from hcsyncd.events import (
+    CertificateRefused,
+    CertificateReloaded,
+    CertificateSeen,
+    ConnectionOpened,
+    ConnectionRefused,
+)
 from hcsyncd.message import Envelope
 from tests.fakes.authority import Authority, Credentials
 from tests.fakes.intake import RecordingIntake
@@ -130,6 +137,18 @@ async def test_the_name_of_a_client_certificate_is_a_wire_fact(
     await sender.close()
 
     assert intake.arrivals[0].facts["tls_client"] == "pas.hospital.example"
+
+
+async def test_when_a_client_certificate_expires_is_told(
+    listen: Listen, authority: Authority, events: RecordedEvents
+) -> None:
+    source = await listen(client_ca=authority.file.name)
+    sender = await MllpSender.connect(source.address, trusting(authority, authority.issue("pas.hospital.example")))
+    await sender.ask(adt("1"))
+    await sender.close()
+    (seen,) = events.of(CertificateSeen)
+    assert seen.name == "pas.hospital.example"
+    assert 0 < seen.expires_at / 1e6 - time.time() < 2 * 86_400
 
 
 async def test_a_client_certificate_without_a_common_name_gives_its_alternative_name(

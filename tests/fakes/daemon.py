@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, Protocol
 
 from hcsyncd.errors import CommandRefused, DaemonAbsent
 from hcsyncd.runtime.control import call, socket_path
@@ -34,6 +35,24 @@ def write_site(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
+class Process(Protocol):
+    """What is needed of the process: `subprocess.Popen` has it, and so has a child of another process of ours."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | Any: ...  # Popen's is declared so
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def kill(self) -> None: ...
+
+    def terminate(self) -> None: ...
+
+
 class DaemonProcess:
     """Start it, ask it, hurt it. What it logs is kept in ``log``."""
 
@@ -42,7 +61,7 @@ class DaemonProcess:
         self.socket = socket_path(site / "var")
         self._log = site / "daemon.log"
         self._environment = {**os.environ, "PYTHONPATH": str(ENGINE), **environment}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def pid(self) -> int:
@@ -50,19 +69,17 @@ class DaemonProcess:
         return self._process.pid
 
     @property
+    def has_started(self) -> bool:
+        """Whether it was started at all, if it lives or not."""
+        return self._process is not None
+
+    @property
     def log(self) -> str:
         return self._log.read_text()
 
     def start(self) -> DaemonProcess:
         """Start and wait until it is ready. AssertionError with its log when it is not."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "hcsyncd", "run", "--site", str(self.site)],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self._process = self._launch()
         deadline = time.monotonic() + START_SECS
         while time.monotonic() < deadline:
             assert self._process.poll() is None, f"the daemon ended with {self._process.returncode}:\n{self.log}"
@@ -73,6 +90,16 @@ class DaemonProcess:
             else:
                 return self
         raise AssertionError(f"the daemon is not ready after {START_SECS} s:\n{self.log}")
+
+    def _launch(self) -> Process:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "hcsyncd", "run", "--site", str(self.site)],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def call(self, verb: str, **args: Any) -> Any:
         return call(self.socket, verb, args)
@@ -88,6 +115,23 @@ class DaemonProcess:
             timeout=END_SECS,
             check=False,
         )
+
+    def metrics(self) -> str:
+        """The text of a scrape."""
+        with urllib.request.urlopen(f"http://{self.call('status')['daemon']['http']}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    def channel(self, name: str) -> dict[str, Any]:
+        """How a channel fares."""
+        found: dict[str, dict[str, Any]] = {status["name"]: status for status in self.call("channels")}
+        return found[name]
+
+    def until_up(self, channel: str, secs: float = 20.0) -> None:
+        """Wait until a channel is well."""
+        deadline = time.monotonic() + secs
+        while (row := self.channel(channel))["health"] != "up":
+            assert time.monotonic() < deadline, f"{row}:\n{self.log[-3000:]}"
+            time.sleep(0.02)
 
     def where(self, channel: str) -> str:
         """Where a source listens, as it says it itself."""

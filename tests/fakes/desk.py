@@ -13,21 +13,47 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hcsyncd.config.alerts import AlertOptions
+from hcsyncd.config.model import DaemonOptions, Site
 from hcsyncd.errors import ConfigError
 from hcsyncd.events import Event
 from hcsyncd.formats.format import Format
 from hcsyncd.formats.hl7.format import Hl7Format, Hl7Options
 from hcsyncd.message import Delivery, DeliveryState, Keys, Message, MessageState
+from hcsyncd.runtime.alert_rules import Readings
+from hcsyncd.runtime.alerting import Alerting
+from hcsyncd.runtime.auditor import Auditor
+from hcsyncd.runtime.configurations import Configurations
 from hcsyncd.runtime.control import ControlServer, socket_path
-from hcsyncd.runtime.live import ChannelStatus, DaemonStatus, Health, Reloaded
+from hcsyncd.runtime.dead_groups import DeadGroups
+from hcsyncd.runtime.discovery import Discovery
+from hcsyncd.runtime.holding import Holding
+from hcsyncd.runtime.keeping import Keeper
+from hcsyncd.runtime.live import ChannelStatus, DaemonStatus, Health, Order, Reloaded
+from hcsyncd.runtime.preview import Item, Preview, Verdict
 from hcsyncd.runtime.repair import Repairer
+from hcsyncd.runtime.replaying import Replaying
+from hcsyncd.runtime.steady_clock import SteadyClock
+from hcsyncd.runtime.unsure import Settlement
 from hcsyncd.runtime.verb import Caller, Verbs
+from hcsyncd.runtime.verbs.alerts import AlertVerbs
+from hcsyncd.runtime.verbs.audit import AuditVerbs
+from hcsyncd.runtime.verbs.configuration import ConfigurationVerbs
 from hcsyncd.runtime.verbs.dead import DeadVerbs
-from hcsyncd.runtime.verbs.messages import MessageVerbs
+from hcsyncd.runtime.verbs.dead_groups import DeadGroupVerbs
+from hcsyncd.runtime.verbs.holds import HoldVerbs
+from hcsyncd.runtime.verbs.keeping import KeepingVerbs
+from hcsyncd.runtime.verbs.replays import ReplayVerbs
 from hcsyncd.runtime.verbs.state import StateVerbs
-from hcsyncd.store.ports import Handoff, NewDelivery, NewMessage, Outcome, Stored
+from hcsyncd.runtime.verbs.store import StoreVerbs
+from hcsyncd.runtime.verbs.unsure import UnsureVerbs
+from hcsyncd.store.keyring import MasterKey
+from hcsyncd.store.ports import Alert, Handoff, NewDelivery, NewMessage, Outcome, Stored
 from hcsyncd.store.store import Store
 from tests.fakes.clock import FakeClock
+from tests.fakes.lookout import ScriptedLookout
+from tests.fakes.other_side import ScriptedOtherSide
+from tests.fakes.replay_road import ScriptedRoad
 
 ADT = b"MSH|^~\\&|EHR|HOSP|RX|LAB|20261122140300||ADT^A01^ADT_A01|%s|P|2.5\rPID|1||123^^^MR\r"
 ROUTES = {"events": ("events_out",), "relay": ("relay_out", "archive_out")}
@@ -41,14 +67,16 @@ def adt(control_id: str) -> bytes:
 
 @dataclass
 class ScriptedLive:
-    """The daemon's live side. What it was told is kept in ``woken``, ``requeued`` and ``released``."""
+    """The daemon's live side. What it was told is kept in ``requeued`` and ``released``."""
 
     not_ready: tuple[str, ...] = ()
     refusal: ConfigError | None = None
     changes: tuple[str, ...] = ("route events: added",)
-    woken: list[str] = field(default_factory=list)
     requeued: list[Delivery] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    items: tuple[Item, ...] = (Item("route", "events", Verdict.ADDED),)  # of a plan
     released: list[tuple[str, str]] = field(default_factory=list)
+    open_alerts: tuple[Alert, ...] = ()
     known: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(ROUTES))
 
     def status(self) -> DaemonStatus:
@@ -84,34 +112,53 @@ class ScriptedLive:
             ),
         )
 
+    def alerts(self) -> Sequence[Alert]:
+        return self.open_alerts
+
     def routes(self) -> Mapping[str, Sequence[str]]:
         return self.known
 
-    async def reload(self) -> Reloaded:
+    async def reload(self, order: Order, digest: str = "") -> Reloaded:
+        self.orders.append(order)
         if self.refusal:
             raise self.refusal
         return Reloaded(generation=4, changes=self.changes)
 
+    @property
+    def folder(self) -> Path:
+        return Path("/etc/hcsyncd")
+
+    async def save(self, order: Order) -> int:
+        self.orders.append(order)
+        return 0
+
+    async def plan(self) -> Preview:
+        if self.refusal:
+            raise self.refusal
+        return Preview(3, "f" * 64, is_live=not self.items, items=self.items)
+
     def format_of(self, channel: str) -> Format | None:
         return Hl7Format(Hl7Options()) if channel == "adt_in" else None
-
-    def wake(self, channel: str) -> None:
-        self.woken.append(channel)
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
         self.requeued += deliveries
 
-    def release(self, destination: str, lane: str) -> None:
+    def release(self, destination: str, lane: str, _delivery_id: int) -> None:
         self.released.append((destination, lane))
 
 
 class Desk:
     """Open it with ``with``; every call waits for its result."""
 
-    def __init__(self, site: Path) -> None:
+    def __init__(self, site: Path, key: MasterKey | None = None) -> None:
         self.site = site
+        self._key = key
         self.clock = FakeClock()
         self.live = ScriptedLive()
+        self.readings = Readings(self.clock.now(), "")
+        self.other_side = ScriptedOtherSide()
+        self.lookout = ScriptedLookout(self.live)
+        self.options = DaemonOptions()
         self.events: list[Event] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -131,22 +178,82 @@ class Desk:
 
     async def _open(self) -> None:
         data = self.site / "var"
-        self.store = await Store.open(data, self.events.append, self.clock)
+        self.store = await Store.open(data, self.events.append, self.clock, self._key)
+        self.keeper = Keeper(
+            self.store.retention,
+            self._live_site,
+            lambda: self.store.pending,
+            Auditor(self.store.audit, data, self.events.append).cut,
+            self.events.append,
+            self.clock,
+        )
+        self.discovery = Discovery(self.store, self.lookout, self.clock)
+        self.steady_clock = SteadyClock(self.clock, 5, 600, self.events.append)
+        self.alerting = Alerting(
+            self.store.alerts, AlertOptions(for_secs=0), self._look, (), "desk", self.events.append, self.clock
+        )
+        self.road = ScriptedRoad(self.store, self.live.known)
+        self.replaying = Replaying(
+            (self.store.replays, self.store.history),
+            self.road,
+            self.road,
+            self.options.replays,
+            self.events.append,
+            self.clock,
+        )
+        self._replaying = asyncio.get_running_loop().create_task(self.replaying.run())
         self.verbs = self._verbs()
-        self._server = ControlServer(socket_path(data), self.verbs, self.events.append)
+        self._server = ControlServer(
+            socket_path(data),
+            self.verbs,
+            self.events.append,
+            auditor=Auditor(self.store.audit, data, self.events.append),
+        )
         await self._server.start()
+
+    async def _look(self) -> Readings:
+        return self.readings
+
+    def look(self) -> None:
+        """Judge what ``readings`` says, as the daemon does now and then."""
+        self.run(self.alerting.look())
+        self.live.open_alerts = tuple(self.alerting.open)
+
+    def _live_site(self) -> Site:
+        return Site(self.site, self.options, {}, ())
 
     def _verbs(self) -> Verbs:
         history = self.store.history
         repairer = Repairer(history, self.store.repairs, self.live, self.events.append)
+        configurations = Configurations(self.store.configurations, self.site, self.site / "var" / "configurations")
         return {
             **StateVerbs(history, self.live).verbs(),
-            **MessageVerbs(history).verbs(),
+            **StoreVerbs(self.store, self.events.append, self.clock).verbs(),
+            **ConfigurationVerbs(self.live, configurations).verbs(),
+            **self.discovery.verbs(),
+            **KeepingVerbs(self.keeper, self.store.retention).verbs(),
+            **self._attention_verbs(),
             **DeadVerbs(history, repairer).verbs(),
+            **ReplayVerbs(self.store.replays, self.replaying).verbs(),
+            **AlertVerbs(self.alerting, self.store.alerts, self.steady_clock).verbs(),
+            **AuditVerbs(self.store.audit, history).verbs(),
+        }
+
+    def _attention_verbs(self) -> Verbs:
+        store, emit = self.store, self.events.append
+        groups = DeadGroups(store.history, store.tasks, self._live_site, emit, self.clock)
+        settlement = Settlement(store.history, store.doubts, self.other_side, emit, self.clock)
+        holding = Holding(store.holds, emit, self.clock, asyncio.Lock())
+        return {
+            **DeadGroupVerbs(groups).verbs(),
+            **UnsureVerbs(groups, settlement).verbs(),
+            **HoldVerbs(holding, self.other_side).verbs(),
         }
 
     async def _close(self) -> None:
         await self._server.stop()
+        self._replaying.cancel()
+        await asyncio.gather(self._replaying, return_exceptions=True)
         await self.store.close()
 
     def waiting(self) -> list[Message]:
@@ -208,7 +315,7 @@ class Desk:
                 destination=destination,
                 lane="",
                 content_type="application/json",
-                key=f"key-{message_id}-{destination}",
+                key=f"{self.store.name}-{message_id}-{route}-{destination}",
                 body=None if failed else b'{"event":"admission"}',
                 state=DeliveryState.DEAD if failed else DeliveryState.READY,
                 cause="unmapped-code" if failed else "",

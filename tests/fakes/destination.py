@@ -23,12 +23,20 @@ class ScriptedDestination:
         self.keys: list[str] = []
         self.under_way = 0
         self.most_under_way = 0
+        self.probes = 0
+        self.away: Exception | None = None  # what a probe meets with; None: it goes through
         self.gate = asyncio.Event()
         self.gate.set()
         self.on_send: Callable[[Envelope], None] = lambda _envelope: None
 
     def will(self, message_id: int, *answers: Exception) -> None:
         self.script[message_id] += answers
+
+    async def probe(self) -> str:
+        self.probes += 1
+        if self.away:
+            raise self.away
+        return "there"
 
     async def send(self, envelope: Envelope) -> Sent:
         self.started.append(envelope.message_id)

@@ -6,7 +6,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
-from hcsyncd.store.ports import History, Inbox, Outbox, Repairs
+from hcsyncd.store.keyring import MasterKey
+from hcsyncd.store.ports import (
+    Alerts,
+    AuditLog,
+    ConfigurationHistory,
+    Doubts,
+    History,
+    Holds,
+    Inbox,
+    Outbox,
+    Repairs,
+    Replays,
+    Retention,
+    Search,
+    Tasks,
+)
 from hcsyncd.store.store import Store
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import RecordedEvents
@@ -27,6 +42,33 @@ class Ports(Protocol):
     @property
     def repairs(self) -> Repairs: ...
 
+    @property
+    def search(self) -> Search: ...
+
+    @property
+    def replays(self) -> Replays: ...
+
+    @property
+    def retention(self) -> Retention: ...
+
+    @property
+    def audit(self) -> AuditLog: ...
+
+    @property
+    def alerts(self) -> Alerts: ...
+
+    @property
+    def configurations(self) -> ConfigurationHistory: ...
+
+    @property
+    def tasks(self) -> Tasks: ...
+
+    @property
+    def holds(self) -> Holds: ...
+
+    @property
+    def doubts(self) -> Doubts: ...
+
     async def close(self) -> None: ...
 
 
@@ -37,4 +79,8 @@ async def open_sqlite(folder: Path) -> Ports:
     return await Store.open(folder, RecordedEvents(), FakeClock())
 
 
-DRIVERS: dict[str, Callable[[Path], Awaitable[Ports]]] = {"sqlite": open_sqlite}
+async def open_sealed_sqlite(folder: Path) -> Ports:
+    return await Store.open(folder, RecordedEvents(), FakeClock(), MasterKey(bytes(range(32))))
+
+
+DRIVERS: dict[str, Callable[[Path], Awaitable[Ports]]] = {"sqlite": open_sqlite, "sqlite-sealed": open_sealed_sqlite}

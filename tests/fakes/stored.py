@@ -5,7 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from hcsyncd.message import DeliveryState, Keys, MessageState
-from hcsyncd.store.ports import Handoff, Known, NewDelivery, NewMessage, Outcome, Stored
+from hcsyncd.store.ports import (
+    BodySource,
+    Handoff,
+    Known,
+    NewDelivery,
+    NewMessage,
+    NewReplay,
+    Outcome,
+    PlannedItem,
+    PlannedPage,
+    Replays,
+    Step,
+    Stored,
+    Verdict,
+)
 
 
 def arrival(number: int = 1, **fields: Any) -> NewMessage:
@@ -55,3 +69,19 @@ def outcome(
 ) -> Outcome:
     times: dict[str, Any] = {"started_at": 2_000_000 + attempt, "ended_at": 2_000_500 + attempt}
     return Outcome(delivery_id, message_id, state, attempt, **(times | fields))
+
+
+async def replayed(replays: Replays, message_id: int, body: bytes | None = None) -> tuple[int, int]:
+    """The message is on the road again, to one destination; the copy and its delivery. ``body``: a person's own."""
+    key = f"again-{message_id}"
+    source = BodySource.MESSAGE if body is None else BodySource.EDITED
+    item = PlannedItem(
+        message_id, message_id, Verdict.SEND, "r1", "erp", key=key, made=delivery(key=key), body_source=source
+    )
+    replay_id = await replays.begin(NewReplay("anna", "", "{}", body, None if body is None else Keys()))
+    planned = await replays.add(PlannedPage(replay_id, message_id, [item], is_last=True, expire_secs=60))
+    await replays.apply(replay_id, "anna", planned.replay.digest)
+    applied = await replays.step(Step(replay_id, {"erp": 1}, frozenset({"erp"}), frozenset(), 1))
+    await replays.finish(replay_id)
+    ((_, copy_id),) = applied.copies
+    return copy_id, applied.made[0].id

@@ -147,13 +147,14 @@ async def test_a_lane_that_is_to_hold_stands_behind_a_dead_letter_until_it_is_se
 async def test_a_held_lane_is_still_held_after_a_restart(make: Make) -> None:
     bench = make(on_dead="hold")
     bench.destination.will(1, Refused("ack-AR", "no"))
-    await bench.offer("", "")
+    ids = await bench.offer("", "")
     await until(lambda: bench.dispatcher.held_lanes == 1)
     await bench.dispatcher.stop(1)
+    (dead,) = await bench.store.history.deliveries(ids[:1])
     again = make(on_dead="hold")
     assert await again.dispatcher.recover() == 1
-    assert again.dispatcher.held_lanes == 1
-    again.dispatcher.release("")
+    await until(lambda: again.dispatcher.held_lanes == 1)
+    again.dispatcher.release("", dead.id)
     await again.until_dry()
     assert again.destination.taken == [2]
 

@@ -26,6 +26,7 @@ from hcsyncd.flow.respond import Responder
 from hcsyncd.flow.route import Routes
 from hcsyncd.formats.registry import FORMATS, build_format
 from hcsyncd.message import Arrival, Message, MessageState, Receipt, ReceiptOutcome, ReplyState
+from hcsyncd.store.ports import Bound, Data, Handoff
 from hcsyncd.store.store import Store
 from tests.fakes.events import RecordedEvents
 from tests.fakes.mllp_peer import adt
@@ -303,3 +304,15 @@ def test_acknowledgements_have_ids_of_their_own_that_fit_the_field() -> None:
     ids = [make_id() for _ in range(5000)]
     assert len(set(ids)) == 5000
     assert max(map(len, ids)) <= 20
+
+
+async def test_a_resend_is_answered_after_retention_took_the_reply(make: Make, store: Store) -> None:
+    desk = make()
+    first = await desk.accept(adt("1"))
+    await desk.accept(adt("2"))
+    await store.outbox.hand_on([Handoff(first.message_id, MessageState.FILTERED)])
+    removed = await store.retention.remove(Bound("adt_in", Data.ANSWERS, before=1 << 60), [first.message_id])
+    assert removed.messages == 1
+    again = await desk.accept(adt("1"))
+    assert (again.outcome, again.message_id) == (ReceiptOutcome.DUPLICATE, first.message_id)
+    assert b"MSA|AA|1" in again.reply

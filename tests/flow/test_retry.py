@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from hcsyncd.clock import MICROSECONDS
 from hcsyncd.config.model import Retry
-from hcsyncd.flow.retry import is_exhausted, pause_secs
+from hcsyncd.flow.retry import is_exhausted, pause_secs, tried_before_secs
 
 MIDDLE = 0.5  # a chance that moves nothing
 
@@ -37,7 +37,14 @@ def test_the_other_sides_wish_is_honoured_when_it_is_longer() -> None:
 
 def test_giving_up_by_count_and_by_time() -> None:
     counted = Retry(attempts=3, give_up_secs=1e9)
-    assert [is_exhausted(counted, attempt, 0, 0) for attempt in (1, 2, 3, 4)] == [False, False, True, True]
+    assert [is_exhausted(counted, attempt, 0) for attempt in (1, 2, 3, 4)] == [False, False, True, True]
     timed = Retry(attempts=0, give_up_secs=10)
-    assert not is_exhausted(timed, 99, 5 * MICROSECONDS, 14 * MICROSECONDS)
-    assert is_exhausted(timed, 1, 5 * MICROSECONDS, 15 * MICROSECONDS)
+    assert not is_exhausted(timed, 99, 9)
+    assert is_exhausted(timed, 1, 10)
+
+
+def test_what_an_earlier_run_spent_on_trying_is_no_more_than_its_attempts_can_have_taken() -> None:
+    policy = Retry(cap_secs=60)
+    assert tried_before_secs(policy, 10, 5 * MICROSECONDS, 305 * MICROSECONDS) == 300
+    assert tried_before_secs(policy, 10, 0, 864_000 * MICROSECONDS) == 600, "a daemon that was off did not try"
+    assert tried_before_secs(policy, 10, 305 * MICROSECONDS, 5 * MICROSECONDS) == 0, "a clock that was set back"

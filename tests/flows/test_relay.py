@@ -11,6 +11,7 @@ from tests.fakes.daemon import DaemonProcess
 from tests.fakes.mllp_peer import adt
 from tests.fakes.mllp_receiver import MllpReceiver
 from tests.fakes.mllp_sender import MllpSender, msa
+from tests.fakes.replays import replayed
 from tests.flows.conftest import MLLP_IN, Start, relay
 
 QUICK = "{first_secs: 0.05, factor: 1, jitter: 0}"
@@ -70,21 +71,17 @@ def test_a_transform_changes_two_fields_and_nothing_else(start: Start, receiver:
     assert "told to" in shown["message"]["text"]
 
 
-def test_an_unmapped_code_is_a_dead_letter_that_a_new_mapping_and_a_replay_send(
-    start: Start, receiver: MllpReceiver
-) -> None:
+def test_an_unmapped_code_waits_for_its_mapping_and_a_reload_sends_it(start: Start, receiver: MllpReceiver) -> None:
     daemon = start(with_transform(receiver.port))
     send(daemon, adt("M1").replace(b"W1^", b"W2^"))
-    daemon.until_counts(dead=1)
-    (dead,) = daemon.call("dead.list")
-    assert dead["delivery"]["cause"] == "unmapped-code"
-    assert "'wards' has no entry for 'W2'" in dead["delivery"]["text"]
+    daemon.until_counts(routed=1)
+    (view,) = daemon.call("tasks.list")
+    assert (view["task"]["table"], view["task"]["code"], view["task"]["parked"]) == ("wards", "W2", 1)
     (daemon.site / "mapping/wards.csv").write_text("code,value\nW1,WARD ONE\nW2,WARD TWO\n")
     assert daemon.call("reload")["changes"] == ["mapping table wards: changed"]
-    daemon.call("dead.replay", ids=[1])
     receiver.until(1)
     assert receiver.payloads == [adt("M1").replace(b"|ENGINE|", b"|RELAY|").replace(b"W1^", b"WARD TWO^")]
-    assert daemon.call("dead.list") == []
+    daemon.until_counts(done=1)
 
 
 def test_a_bad_transform_is_a_dead_letter_that_names_file_line_and_message(
@@ -121,7 +118,7 @@ def test_a_processed_channel_answers_what_its_transforms_said(start: Start, rece
     files = with_transform(receiver.port)
     files["channels/adt_in.yaml"] = MLLP_IN + "acknowledge: processed\n"
     daemon = start(files)
-    bad = adt("M2").replace(b"W1^", b"W9^")
+    bad = adt("M2").replace(b"W1^", b"^")  # no ward at all, and so no code that could be entered
     assert send(daemon, adt("M1"), bad, adt("M1"), bad) == [("AA", "M1"), ("AE", "M2"), ("AA", "M1"), ("AE", "M2")]
     daemon.until_counts(done=1, dead=2)
     assert receiver.control_ids == ["M1"]
@@ -157,7 +154,7 @@ def test_what_is_no_message_is_answered_no_and_repaired_by_hand(start: Start, re
     assert answer[0] in ("AE", "AR")
     (dead,) = daemon.call("dead.list")
     assert (dead["message"]["cause"], dead["delivery"]) == ("no-msh", None)
-    daemon.call("dead.replay", ids=[dead["message"]["id"]], body=adt("FIXED"))
+    replayed(daemon, dead=True, wanted={"ids": [dead["message"]["id"]]}, body=adt("FIXED"))
     daemon.until_counts(closed=1)
     receiver.until(1)
     assert receiver.payloads == [adt("FIXED")]
@@ -173,18 +170,6 @@ def test_a_discarded_dead_letter_is_settled_with_its_reason(start: Start, receiv
     assert daemon.call("dead.discard", ids=[1], reason="sent by hand") == {"discarded": 1}
     assert daemon.call("dead.list") == []
     assert daemon.counts() == {"closed": 1}
-
-
-def test_a_replay_goes_the_same_way_under_the_same_key(start: Start, receiver: MllpReceiver) -> None:
-    daemon = start(relay(receiver.port))
-    send(daemon, adt("M1"), adt("M2"))
-    daemon.until_counts(done=2)
-    assert daemon.call("messages.replay", ids=[2, 1])["copies"] == [[2, 3], [1, 4]]
-    receiver.until(4)
-    assert receiver.control_ids == ["M1", "M2", "M2", "M1"]
-    keys = [daemon.call("messages.show", id=id_)["deliveries"][0]["key"] for id_ in (1, 2, 3, 4)]
-    assert keys[0] == keys[3] != keys[1] == keys[2]
-    assert daemon.counts() == {"done": 2}
 
 
 def test_a_restart_resumes_what_was_in_flight_in_order(start: Start, receiver: MllpReceiver) -> None:

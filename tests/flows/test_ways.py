@@ -17,6 +17,7 @@ from tests.fakes.daemon import DaemonProcess
 from tests.fakes.mllp_peer import adt
 from tests.fakes.mllp_receiver import MllpReceiver
 from tests.fakes.mllp_sender import MllpSender, msa
+from tests.fakes.replays import items_of, replayed
 from tests.flows.conftest import MLLP_IN, Start, relay
 
 QUICK = "retry: {first_secs: 0.05, factor: 1, jitter: 0}\n"
@@ -122,7 +123,8 @@ def test_a_refusal_by_http_is_a_dead_letter_and_the_next_goes_on(start: Start, p
         poster.status = 200
         sender.send(adt("M2"))
         daemon.until_counts(dead=1, done=1)
-    assert daemon.call("dead.replay", ids=[1])["copies"] == []
+    report = replayed(daemon, dead=True, wanted={"ids": [1]})
+    assert [item["copy_id"] for item in items_of(daemon, report["replay"]["id"])] == [None]
     daemon.until_counts(done=2)
     assert poster.posts[0][0] == poster.posts[2][0] != poster.posts[1][0]
 

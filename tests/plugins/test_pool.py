@@ -17,7 +17,7 @@ from hcsyncd.errors import PluginError
 from hcsyncd.events import WorkerLost, WorkerStarted
 from hcsyncd.plugins.bounds import child_environment
 from hcsyncd.plugins.job import Dropped, Failed, Job, Made, StepResult
-from hcsyncd.plugins.loader import FaultyPlugins
+from hcsyncd.plugins.loader import FaultyPlugins, Sources
 from hcsyncd.plugins.pool import GRACE_SECS, WorkerPool
 from tests.fakes.events import RecordedEvents
 from tests.fakes.jobs import ADMISSION, make_job
@@ -136,7 +136,7 @@ class Yard:
         self.pools.append(made)
         await made.start()
         tables = {"files": {"go": str(self.folder / "go")}}
-        await made.load(1, write_transforms(self.folder, t=source), tables, FORMATS)
+        await made.load(1, Sources.read(write_transforms(self.folder, t=source)), tables, FORMATS)
         return made
 
 
@@ -221,7 +221,7 @@ async def test_channels_take_turns(yard: Yard) -> None:
 async def test_generations_live_side_by_side_until_forgotten(yard: Yard) -> None:
     pool = await yard.pool(source="@transform\ndef f(document, context):\n    return Out('old')\n")
     folder = write_transforms(yard.folder, t="@transform\ndef f(document, context):\n    return Out('new')\n")
-    await pool.load(2, folder, {}, FORMATS)
+    await pool.load(2, Sources.read(folder), {}, FORMATS)
     job = make_job("t.f")
     assert bodies(await pool.run(1, [job])) == ["old"]
     assert bodies(await pool.run(2, [job])) == ["new"]
@@ -242,7 +242,7 @@ async def test_a_new_worker_runs_what_was_loaded_and_not_what_the_files_say_now(
 async def test_faulty_files_are_refused_and_the_generation_that_runs_stays(yard: Yard) -> None:
     pool = await yard.pool()
     with pytest.raises(FaultyPlugins) as caught:
-        await pool.load(2, write_transforms(yard.folder, bad="def f(:\n"), {}, FORMATS)
+        await pool.load(2, Sources.read(write_transforms(yard.folder, bad="def f(:\n")), {}, FORMATS)
     assert [fault.file for fault in caught.value.faults] == ["transforms/bad.py"]
     assert only_failure(await pool.run(2, [make_job("t.number")])).cause == "plugin"
     assert bodies(await pool.run(1, batch("t.number", 5))) == ["5"]
@@ -252,9 +252,9 @@ async def test_faulty_files_are_refused_and_the_generation_that_runs_stays(yard:
 async def test_a_format_that_cannot_be_built_is_refused(yard: Yard) -> None:
     pool = await yard.pool()
     with pytest.raises(PluginError, match="no_such_kind"):
-        await pool.load(2, yard.folder / "transforms", {}, {"adt_in": ("no_such_kind", {})})
+        await pool.load(2, Sources.read(yard.folder / "transforms"), {}, {"adt_in": ("no_such_kind", {})})
     with pytest.raises(PluginError, match="no_such_option"):
-        await pool.load(2, yard.folder / "transforms", {}, {"adt_in": ("hl7", {"no_such_option": 1})})
+        await pool.load(2, Sources.read(yard.folder / "transforms"), {}, {"adt_in": ("hl7", {"no_such_option": 1})})
 
 
 @pytest.mark.parametrize("name", ["sleeps", "loops", "swallows"])
@@ -399,6 +399,7 @@ DAEMON = """
 import asyncio, pathlib, sys
 from hcsyncd.events import WorkerStarted
 from hcsyncd.plugins.job import Job, Step
+from hcsyncd.plugins.loader import Sources
 from hcsyncd.plugins.pool import WorkerPool
 from hcsyncd.message import Keys
 
@@ -409,7 +410,7 @@ def emit(event):
 async def main():
     pool = WorkerPool(2, 0.3, 1 << 28, emit)
     await pool.start()
-    await pool.load(1, pathlib.Path(sys.argv[1]), {}, {"adt_in": ("hl7", {})})
+    await pool.load(1, Sources.read(pathlib.Path(sys.argv[1])), {}, {"adt_in": ("hl7", {})})
     job = Job(1, "adt_in", 0, Keys(), b"MSH|^~\\&|", (Step("r", "", "t.stubborn"),))
     asyncio.ensure_future(pool.run(1, [job]))
     await asyncio.sleep(0)
@@ -439,7 +440,7 @@ def test_it_works_on_uvloop(tmp_path: Path) -> None:
     async def scenario() -> list[str]:
         pool = WorkerPool(1, 5.0, 128 * MEBIBYTE, RecordedEvents())
         await pool.start()
-        await pool.load(1, write_transforms(tmp_path, t=SOURCE), {}, FORMATS)
+        await pool.load(1, Sources.read(write_transforms(tmp_path, t=SOURCE)), {}, FORMATS)
         results = await pool.run(1, batch("t.dies_on_13", 12, 13, 14))
         await pool.stop()
         return bodies(results[:1] + results[2:])
@@ -450,3 +451,39 @@ def test_it_works_on_uvloop(tmp_path: Path) -> None:
 async def test_dropped_comes_back_as_said(yard: Yard) -> None:
     pool = await yard.pool(source="@filter\ndef never(document, context):\n    return False\n")
     assert await pool.run(1, [make_job(filter="t.never")]) == [(Dropped("filter t.never"),)]
+
+
+async def test_the_background_waits_until_nothing_else_does_and_takes_one_worker(yard: Yard) -> None:
+    pool = await yard.pool(2)
+    ended: list[str] = []
+
+    async def run(name: str, *, background: bool, transform: str = "t.number") -> None:
+        await pool.run(1, batch(transform, 1), background=background)
+        ended.append(name)
+
+    blocking = [asyncio.create_task(run(f"first {n}", background=False, transform="t.waits_for")) for n in range(2)]
+    await until(lambda: pool.busy == 2, "both workers are at a batch")
+    behind = [asyncio.create_task(run(f"behind {n}", background=True)) for n in range(2)]
+    await asyncio.sleep(0)
+    live = asyncio.create_task(run("live", background=False))
+    await until(lambda: pool.waiting == 0, "the live batch is behind one that runs")
+    (yard.folder / "go").touch()
+    await asyncio.gather(*blocking, *behind, live)
+    assert ended.index("live") < min(ended.index("behind 0"), ended.index("behind 1"))
+
+
+async def test_the_background_takes_no_second_worker(yard: Yard) -> None:
+    pool = await yard.pool(2)
+    behind = [asyncio.create_task(pool.run(1, batch("t.waits_for", n), background=True)) for n in (1, 2)]
+    await until(lambda: pool.busy, "one is at work")
+    live = await pool.run(1, batch("t.number", 7))
+    assert (bodies(live), pool.busy) == (["7"], 1)
+    (yard.folder / "go").touch()
+    assert [bodies(found) for found in await asyncio.gather(*behind)] == [["went"], ["went"]]
+
+
+async def test_a_batch_of_the_background_survives_its_worker(yard: Yard) -> None:
+    pool = await yard.pool()
+    found = await pool.run(1, batch("t.dies_on_13", 12, 13, 14), background=True)
+    assert isinstance(found[1][0], Failed)
+    assert bodies([found[0], found[2]]) == ["12", "14"]

@@ -126,6 +126,7 @@ def test_cases_that_hold_pass(site: SiteFolder) -> None:
         message(name="TEST") + "dropped: filter t.real_patient",
         message(patient_class="B") + 'rejected: "obstetrics*"',
         message(ward="NEW") + "failed: unmapped-code\nacknowledge: AA",
+        message(ward="NEW") + "parked: wards/N*\nacknowledge: AA",
         message("DFT^P03") + "unrouted: true",
         message("ORU^R01") + 'expect: [{to: lab_out, fields: {PID-3.1: "123"}}]',
         message("ORU^R01") + "route: events\nunrouted: true",
@@ -135,7 +136,7 @@ def test_cases_that_hold_pass(site: SiteFolder) -> None:
         'message: "no HL7"\nfailed: no-msh\nacknowledge: AR',
     )
     assert [str(result) for result in results if not result.passed] == []
-    assert len(results) == 12
+    assert len(results) == 13
 
 
 def test_what_does_not_hold_is_said(site: SiteFolder) -> None:
@@ -149,6 +150,8 @@ def test_what_does_not_hold_is_said(site: SiteFolder) -> None:
         message(patient_class="B") + "failed: unmapped-code",
         message() + "rejected: '*'",
         message() + "failed: unmapped-code",
+        message() + "parked: wards/*",
+        message(ward="NEW") + "parked: wards/OLD",
         message() + "unrouted: true",
         message("DFT^P03") + "dropped: '*'",
         message() + "acknowledge: AE",
@@ -162,6 +165,8 @@ def test_what_does_not_hold_is_said(site: SiteFolder) -> None:
         "expected to fail with unmapped-code, but route events failed with rejected: obstetrics goes elsewhere",
         "expected to be rejected, but it went to events_out",
         "expected to fail with unmapped-code, but it went to events_out",
+        "expected to wait for a mapping, but it went to events_out",
+        "waits for wards/NEW, expected wards/OLD",
         "expected that no route wants it, but it went to events_out",
         "expected to be dropped, but no route wanted it",
         "acknowledged with AA, expected AE",
@@ -180,7 +185,8 @@ def test_an_acknowledgement_that_waits_tells_of_failures(site: SiteFolder, mode:
     assert (
         site.problems(
             message() + "acknowledge: AA",
-            message(ward="NEW") + "acknowledge: AE",
+            message(patient_class="B") + "acknowledge: AE",
+            message(ward="NEW") + "acknowledge: AA",
             message(patient_class="O") + "acknowledge: AA",
             message("DFT^P03") + "acknowledge: AA",
         )

@@ -8,7 +8,7 @@ import pytest
 
 from hcsyncd.runtime.change import Change
 from hcsyncd.runtime.site import check_site
-from tests.fakes.daemon import write_site
+from tests.fakes.daemon import DAEMON, write_site
 
 FILES = {
     "channels/adt_in.yaml": "source: {kind: mllp, port: 2575}\n",
@@ -54,6 +54,7 @@ def test_added_and_removed(tmp_path: Path) -> None:
         ("mapping/wards.csv", "code,value\nA,B\n", "mapping table wards: changed", []),
         ("transforms/more.py", "X = 1\n", "transforms: changed", []),
         ("hcsyncd.yaml", "http: {port: 1}\n", "take effect at the next start", []),
+        ("hcsyncd.yaml", DAEMON + "retention: {attempts: 5}\n", "retention: changed", []),
     ],
 )
 def test_each_kind_of_change(tmp_path: Path, file: str, text: str, word: str, rebuilt: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hcsyncd.errors import ConfigError, ControlError
-from hcsyncd.events import DeliveryClosed, MessageReplayed
+from hcsyncd.events import DeliveryClosed
 from hcsyncd.message import DeliveryState, MessageState
 from hcsyncd.runtime.live import Reloaded
 from tests.fakes.desk import Desk, adt
@@ -62,8 +62,9 @@ def test_reload_passes_the_daemons_word_on(desk: Desk) -> None:
         ("messages.show", {}, "id"),
         ("messages.show", {"id": "one"}, "int"),
         ("messages.trace", {"id": 2**63}, "<= 9223372036854775807"),
-        ("messages.replay", {"ids": []}, "length >= 1"),
-        ("messages.replay", {"ids": [1], "body": "%%%"}, "base64"),
+        ("replays.plan", {"wanted": {"ids": [0]}}, ">= 1"),
+        ("replays.plan", {"wanted": {"ids": [1]}, "body": "%%%"}, "base64"),
+        ("replays.plan", {"wanted": {"ids": [1]}, "generation": "never"}, "never"),
         ("dead.discard", {"ids": [1], "reason": ""}, "length >= 1"),
     ],
 )
@@ -108,110 +109,13 @@ def test_a_message_that_is_not_there(desk: Desk, verb: str) -> None:
         desk.verb(verb, id=99)
 
 
-def test_replay_makes_copies_in_order_and_wakes_their_channel(desk: Desk) -> None:
-    first, second = desk.receive("A1"), desk.receive("A2")
-    copies = desk.verb("messages.replay", ids=[second, first, second])["copies"]
-    assert [original for original, _ in copies] == [second, first]
-    assert copies[0][1] < copies[1][1]
-    assert desk.live.woken == ["adt_in"]
-    assert [event for event in desk.events if isinstance(event, MessageReplayed)] == [
-        MessageReplayed(original, copy) for original, copy in copies
-    ]
-    traced = desk.verb("messages.trace", id=first)["messages"]
-    assert [(row.id, row.parent) for row in traced] == [(first, None), (copies[1][1], first)]
-
-
-def test_replay_refuses_before_it_changes_anything(desk: Desk) -> None:
-    message_id = desk.receive()
-    elsewhere = desk.receive("A2", channel="gone_in")
-    for args, complaint in (
-        ({"ids": [message_id, 98, 99]}, "there is no message 98, 99"),
-        ({"ids": [message_id], "route": "nope"}, "no route nope; known: events, relay"),
-        ({"ids": [message_id], "destination": "nope"}, "no destination nope; known: archive_out"),
-        ({"ids": [message_id], "route": "events", "destination": "relay_out"}, "no destination relay_out"),
-        ({"ids": [message_id, elsewhere]}, "no channel gone_in any more"),
-        ({"ids": [message_id], "body": "UElEfDENCg=="}, "cannot be read as hl7"),
-    ):
-        with pytest.raises(ControlError, match=complaint):
-            desk.verb("messages.replay", **args)
-    assert len(desk.verb("messages.list")) == 2
-    assert desk.live.woken == []
-
-
-def test_a_repaired_body_stands_in_for_one_message(desk: Desk) -> None:
-    bad, other = desk.dead_on_arrival(), desk.receive("A2")
-    encoded = "TVNIfF5+XCZ8QXxCfEN8RHwyMDI2fHxBRFReQTAzfEZJWDF8UHwyLjUNUElEfDENCg=="
-    with pytest.raises(ControlError, match="stands in for one message, not for 2"):
-        desk.verb("messages.replay", ids=[bad, other], body=encoded)
-    ((_, copy),) = desk.verb("messages.replay", ids=[bad], body=encoded)["copies"]
-    shown = desk.verb("messages.show", id=copy, body=True)
-    assert shown["body"].startswith(b"MSH|^~\\&|A|B|C|D|2026||ADT^A03|FIX1")
-    assert (shown["message"].keys.type, shown["message"].keys.control_id) == ("ADT^A03", "FIX1")
-    assert state_of(desk, bad) is MessageState.CLOSED
-
-
-def test_a_dead_delivery_that_was_made_goes_out_again_as_it_is(desk: Desk) -> None:
-    message_id, delivery_id = desk.dead_delivery()
-    assert desk.verb("dead.replay", ids=[message_id]) == {"reopened": [delivery_id], "copies": []}
-    (again,) = desk.live.requeued
-    assert (again.id, again.state, again.envelope.idempotency_key) == (
-        delivery_id,
-        DeliveryState.READY,
-        f"key-{message_id}-relay_out",
-    )
-    assert desk.verb("dead.list") == []
-    assert state_of(desk, message_id) is MessageState.ROUTED
-
-
-def test_a_route_that_failed_is_gone_again_as_a_whole(desk: Desk) -> None:
-    message_id = desk.receive()
-    desk.hand_on(message_id, ("relay", "relay_out"), ("relay", "archive_out"), failed=True)
-    done = desk.verb("dead.replay", ids=[message_id])
-    assert done["reopened"] == []
-    ((original, copy),) = done["copies"]
-    assert original == message_id
-    (waiting,) = desk.waiting()
-    assert (waiting.id, waiting.only_route, waiting.only_destination) == (copy, "relay", "")
-    assert desk.verb("dead.list") == []
-    assert desk.live.released == [("relay_out", ""), ("archive_out", "")]
-    assert state_of(desk, message_id) is MessageState.CLOSED
-
-
-def test_one_way_of_several_is_gone_again_alone(desk: Desk) -> None:
-    message_id = desk.receive()
-    desk.hand_on(message_id, ("relay", "relay_out"), ("relay", "archive_out"), failed=True)
-    done = desk.verb("dead.replay", ids=[message_id], destination="archive_out")
-    assert len(done["copies"]) == 1
-    (waiting,) = desk.waiting()
-    assert (waiting.only_route, waiting.only_destination) == ("relay", "archive_out")
-    (left,) = desk.verb("dead.list")
-    assert left.delivery.destination == "relay_out"
-
-
-def test_a_message_dead_on_arrival_is_sent_through_again(desk: Desk) -> None:
-    message_id = desk.dead_on_arrival()
-    ((original, _),) = desk.verb("dead.replay", ids=[message_id])["copies"]
-    assert original == message_id
-    assert desk.verb("dead.list") == []
-
-
-def test_dead_letters_whose_route_is_gone_are_refused(desk: Desk) -> None:
-    message_id = desk.receive()
-    desk.hand_on(message_id, ("events", "events_out"), failed=True)
-    desk.live.known = {"relay": ("relay_out",)}
-    with pytest.raises(ControlError, match="no route events; known: relay"):
-        desk.verb("dead.replay", ids=[message_id])
-    assert len(desk.verb("dead.list")) == 1
-
-
 def test_a_message_without_a_dead_letter_is_refused(desk: Desk) -> None:
     well = desk.receive()
     bad, _ = desk.dead_delivery("A2")
-    for verb, more in (("dead.replay", {}), ("dead.discard", {"reason": "old"})):
-        with pytest.raises(ControlError, match=f"no dead letter of message {well}"):
-            desk.verb(verb, ids=[well, bad], **more)
+    with pytest.raises(ControlError, match=f"no dead letter of message {well}"):
+        desk.verb("dead.discard", ids=[well, bad], reason="old")
     with pytest.raises(ControlError, match=f"no dead letter on that way of message {bad}"):
-        desk.verb("dead.replay", ids=[bad], destination="events_out")
+        desk.verb("dead.discard", ids=[bad], destination="events_out", reason="old")
     assert len(desk.verb("dead.list")) == 1
 
 
@@ -228,11 +132,3 @@ def test_discard_settles_and_keeps(desk: Desk) -> None:
     ]
     assert desk.live.released == [("relay_out", "")]
     assert state_of(desk, on_arrival) is MessageState.CLOSED
-
-
-def test_a_replay_that_stands_in_for_a_dead_delivery_lets_its_lane_go_on(desk: Desk) -> None:
-    bad, delivery_id = desk.dead_delivery()
-    desk.verb("messages.replay", ids=[bad], destination="relay_out")
-    assert desk.live.released == [("relay_out", "")]
-    assert DeliveryClosed("relay_out", delivery_id, bad, "replayed") in desk.events
-    assert desk.verb("dead.list") == []

@@ -51,6 +51,8 @@ def test_the_demo_shows_a_day_that_adds_up(temporary: Path) -> None:
     assert code == 0, text
     assert "adds up" in text
     assert "no-msh" in text
+    assert "mapping/bed_board.csv has no entry for NEU1" in text
+    assert "0 tasks left" in text
     assert "is now done" in text
     assert "-arrives-" in text  # a ward list file, named by its transform
     assert "One message's whole trace" in text

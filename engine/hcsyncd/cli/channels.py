@@ -23,6 +23,8 @@ def channel_row(channel: Json, now: int) -> tuple[object, ...]:
     says = channel["error"]
     if channel["next_try_at"]:
         says = f"{says}; next try {age(channel['next_try_at'], now)}".lstrip("; ")
+    for hold in channel["holds"]:
+        says = f"{hold['kind']} held by {hold['by']} {age(hold['at'], now)}: {hold['reason']}; {says}".rstrip("; ")
     if channel["held_lanes"]:
         says = f"{channel['held_lanes']} held lanes; {says}".rstrip("; ")
     return (

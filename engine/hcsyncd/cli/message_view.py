@@ -6,9 +6,9 @@ import base64
 import re
 from typing import Any
 
-from rich.text import Text
-
-from hcsyncd.cli.display import Branch, safe, show_facts, show_heading, show_line, show_table, size, styled
+from hcsyncd.cli.attempt_view import runs
+from hcsyncd.cli.display import safe, show_facts, show_heading, show_line, show_table, size
+from hcsyncd.cli.field_view import show_fields
 from hcsyncd.cli.moments import age, local, span
 from hcsyncd.clock import MICROSECONDS
 
@@ -39,7 +39,8 @@ def lines_of(body: bytes) -> list[str]:
 def show_message(shown: Json, now: int) -> None:
     message = shown["message"]
     show_heading(f"Message {message['id']}")
-    show_facts(_message_facts(message, now), indent=2)
+    keys = [(f"key.{key['name']}", key["value"]) for key in shown.get("keys", ())]
+    show_facts([*_message_facts(message, now), *_replay_facts(shown), *keys], indent=2)
     if shown["deliveries"]:
         show_line()
         show_heading("Deliveries")
@@ -48,6 +49,13 @@ def show_message(shown: Json, now: int) -> None:
         show_line()
         show_heading("Attempts")
         _show_attempts(shown["attempts"])
+    if shown["missing"]:
+        show_line()
+        show_heading("Still to come")
+        _show_missing(shown["missing"], now)
+    if "read" in shown:
+        show_line()
+        show_fields(shown["read"])
     _show_bytes("Reply", shown["replies"]["at_once"])
     _show_bytes("Application reply", shown["replies"]["application"])
     if "body" in shown:
@@ -71,12 +79,29 @@ def _message_facts(message: Json, now: int) -> list[tuple[str, object]]:
         ("sender", keys["sender"]),
         ("receiver", keys["receiver"]),
         ("size", size(message["bytes"])),
+        ("body", _removed(message["body_removed_at"])),
+        ("answers", _removed(message["answers_removed_at"])),
         ("acknowledgement", message["reply_state"].replace("_", " ")),
         ("trace", message["trace"]),
         ("caused by", message["parent"]),
         ("replay of", message["replay_of"]),
     ]
     return facts + [(f"wire.{name}", value) for name, value in message["facts"].items()]
+
+
+def _replay_facts(shown: Json) -> list[tuple[str, object]]:
+    """The replays that have it: as what is sent again, or as the copy."""
+    facts: list[tuple[str, object]] = []
+    for link in shown.get("replays", ()):
+        is_copy = link["copy_id"] == shown["message"]["id"]
+        other = f", from message {link['message_id']}" if is_copy else ""
+        copy = f", as message {link['copy_id']}" if link["copy_id"] and not is_copy else ""
+        facts.append((f"replay {link['replay_id']}", f"{link['state']}{copy}{other}"))
+    return facts
+
+
+def _removed(moment: int) -> str:
+    return f"removed by retention on {local(moment)}" if moment else ""
 
 
 def _show_deliveries(deliveries: list[Json], now: int) -> None:
@@ -108,19 +133,33 @@ def _next(row: Json, now: int) -> str:
 def _show_attempts(attempts: list[Json]) -> None:
     rows = [
         (
-            row["delivery_id"],
-            row["number"],
-            local(row["started_at"], milliseconds=True),
-            span((row["ended_at"] - row["started_at"]) / MICROSECONDS),
-            row["state"],
-            ": ".join(part for part in (row["cause"], row["text"]) if part),
-            " | ".join(lines_of(decoded(row["answer"]))),
+            run.delivery,
+            run.numbers,
+            local(run.started_at, milliseconds=True),
+            span(run.took / MICROSECONDS) if run.count == 1 else f"until {local(run.ended_at)}",
+            run.state,
+            run.said,
+            " | ".join(lines_of(decoded(run.answer))),
         )
-        for row in attempts
+        for run in runs(attempts)
     ]
     show_table(
         ("delivery", "try", "started", "took", "then", "what happened", "answer"), rows, right=("delivery", "try")
     )
+
+
+def _show_missing(missing: list[Json], now: int) -> None:
+    for one in missing:
+        show_line(f"  {one['what']}: {why_line(one['why'], now)}")
+        if one["why"]["command"]:
+            show_line(f"    {one['why']['command']}")
+
+
+def why_line(why: Json, now: int) -> str:
+    """Why something waits, with its times."""
+    since = f", since {local(why['since'])}" if why["since"] else ""
+    next_try = f"; next try {age(why['next_at'], now)}" if why["next_at"] else ""
+    return safe(f"{why['text']}{since}{next_try}")
 
 
 def _show_bytes(title: str, encoded: str) -> None:
@@ -130,51 +169,3 @@ def _show_bytes(title: str, encoded: str) -> None:
     show_heading(title)
     for line in lines_of(decoded(encoded)):
         show_line(f"  {line}")
-
-
-def trace_tree(traced: Json, message_id: int) -> list[Branch]:
-    """The way from cause to effects: messages, below them their deliveries with each try, and the messages they caused.
-    Times are counted from the first arrival."""
-    start = min((row["received_at"] for row in traced["messages"]), default=0)
-    branches: dict[int, Branch] = {}
-    roots: list[Branch] = []
-    for message in sorted(traced["messages"], key=lambda row: int(row["id"])):
-        branch = Branch(_message_line(message, start, is_asked_for=message["id"] == message_id))
-        branches[message["id"]] = branch
-        parent = branches.get(message["parent"])
-        (parent.below if parent else roots).append(branch)
-        for delivery in traced["deliveries"]:
-            if delivery["message_id"] == message["id"]:
-                branch.below.append(_delivery_branch(delivery, traced["attempts"], start))
-    return roots
-
-
-def _delivery_branch(delivery: Json, attempts: list[Json], start: int) -> Branch:
-    line = Text(f"delivery {delivery['id']}  {delivery['route']} -> {delivery['destination']}  ")
-    line.append_text(styled(delivery["state"]))
-    if not delivery["made"]:
-        line.append(safe(f"  {delivery['cause']}: {delivery['text']}"))
-    branch = Branch(line)
-    for attempt in attempts:
-        if attempt["delivery_id"] == delivery["id"]:
-            took = span((attempt["ended_at"] - attempt["started_at"]) / MICROSECONDS)
-            said = ": ".join(part for part in (attempt["cause"], attempt["text"]) if part)
-            tried = Text(f"try {attempt['number']}  {_after(attempt['started_at'], start)}, took {took}  ")
-            branch.below.append(Branch(tried.append_text(styled(attempt["state"])).append(safe(f"  {said}".rstrip()))))
-    return branch
-
-
-def _message_line(message: Json, start: int, *, is_asked_for: bool) -> Text:
-    keys = message["keys"]
-    said = f"message {message['id']}  {message['channel']}  {keys['type']}  {keys['control_id']}".rstrip()
-    line = Text(safe(said), style="bold" if is_asked_for else "")
-    if message["replay_of"] is not None:
-        line.append(f"  replay of {message['replay_of']}")
-    at = local(message["received_at"], milliseconds=True) if message["received_at"] == start else ""
-    line.append(f"  {at or _after(message['received_at'], start)}  ")
-    line.append_text(styled(message["state"]))
-    return line.append(safe(f": {message['cause']}: {message['text']}" if message["cause"] else ""))
-
-
-def _after(moment: int, start: int) -> str:
-    return f"+{span(max(moment - start, 0) / MICROSECONDS)}"

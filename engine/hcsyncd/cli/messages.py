@@ -9,16 +9,22 @@ from typing import Any
 
 import click
 
-from hcsyncd.cli.display import json_option, note, show_json, show_line, show_table, show_tree
-from hcsyncd.cli.message_view import LIST_COLUMNS, decoded, list_row, show_message, trace_tree
-from hcsyncd.cli.repair import body_options, repaired_body, replay_in_pages
-from hcsyncd.cli.selection import MESSAGE_ID, confirm, pages, selected, selection_options
+from hcsyncd.cli.diff_view import show_comparisons
+from hcsyncd.cli.display import json_option, note, show_json, show_line, show_table
+from hcsyncd.cli.field_view import MASKED
+from hcsyncd.cli.message_view import LIST_COLUMNS, decoded, list_row, show_message, why_line
+from hcsyncd.cli.moments import local
+from hcsyncd.cli.replay import messages_replay
+from hcsyncd.cli.selection import MESSAGE_ID, selected, selection_options
 from hcsyncd.cli.site import ask, site_option
+from hcsyncd.cli.trace_view import show_trace
+
+OPEN_STATES = frozenset({"received", "routed", "dead", "ready", "sending", "waiting", "unsure", "parked"})
 
 
 @click.group(name="messages")
 def command() -> None:
-    """List, show, trace and replay messages.
+    """List, show, compare, trace and replay messages.
 
     \b
     Example:
@@ -31,48 +37,119 @@ def command() -> None:
 @selection_options()
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
 @click.option("--oldest-first", is_flag=True, help="Begin with the oldest instead of the newest.")
+@click.option("--behind", type=MESSAGE_ID, metavar="ID", help="Go on behind this message, as an earlier list ended.")
+@click.option("--look", type=click.IntRange(1), metavar="N", help="Look through so many messages at most.")
+@click.option("--why", is_flag=True, help="Say of each why it waits; so do lists of open states.")
 @json_option
 @site_option
-def list_messages(*, site: Path, as_json: bool, limit: int, oldest_first: bool, **options: Any) -> None:
+def list_messages(
+    *,
+    site: Path,
+    as_json: bool,
+    limit: int,
+    oldest_first: bool,
+    behind: int | None,
+    look: int | None,
+    why: bool,
+    **options: Any,
+) -> None:
     """List messages, the newest first.
+
+    Ids, control ids, business keys and traces are looked up; anything else is looked for message by message, the
+    newest first, as far as --look goes.
 
     \b
     Example:
       hcsyncd messages list --since 2h --type 'ADT^*' --destination relay_out
+      hcsyncd messages list --key mrn=123456
+      hcsyncd messages list --text 'hip replacement' --since 7d
     """
-    rows = ask(site, "messages.list", {**selected(options), "limit": limit, "newest_first": not oldest_first})
+    wanted = {**selected(options), "limit": limit, "newest_first": not oldest_first, "after_id": behind or 0}
+    why = why or options["state"] in OPEN_STATES
+    found = ask(site, "messages.search", {**wanted, "look": look or 0, "why": why})
     if as_json:
-        show_json(rows)
-        return
-    if not rows:
+        show_json([{**row, "why": found["why"][str(row["id"])]} for row in found["rows"]] if why else found["rows"])
+    elif found["rows"]:
+        _show_list(found, time.time_ns() // 1000, why=why)
+    else:
         show_line("No messages.")
-        return
-    show_table(LIST_COLUMNS, map(list_row, rows), right=("id", "bytes"))
-    if len(rows) == limit:
+    for hint in found["hints"]:
+        note(hint)
+    if len(found["rows"]) == limit:
         note(f"({limit} are shown; --limit N shows more)")
+    elif found["looked_to"]:
+        note(
+            f"(looked through {found['messages']} messages, as far as message {found['looked_to']} of"
+            f" {local(found['looked_to_at'])}; --behind {found['looked_to']} goes on)"
+        )
+
+
+def _show_list(found: dict[str, Any], now: int, *, why: bool) -> None:
+    rows = [list_row(row) for row in found["rows"]]
+    columns: tuple[str, ...] = LIST_COLUMNS
+    if why:
+        columns = (*columns, "why")
+        whys = (found["why"][str(row["id"])] for row in found["rows"])
+        rows = [(*row, why_line(one, now)) for row, one in zip(rows, whys, strict=True)]
+    show_table(columns, rows, right=("id", "bytes"))
 
 
 @command.command()
 @click.argument("message_id", metavar="ID", type=MESSAGE_ID)
+@click.option("--values", is_flag=True, help="Show the values of the fields, and the business keys.")
 @click.option("--body", is_flag=True, help="Show the bytes that came and those that were sent.")
 @click.option("--raw", is_flag=True, help="Write the bytes that came, and nothing else.")
 @json_option
 @site_option
-def show(*, site: Path, as_json: bool, message_id: int, body: bool, raw: bool) -> None:
-    """Show one message: its keys and state, its deliveries with every try, and the replies that were given.
+def show(*, site: Path, as_json: bool, message_id: int, values: bool, body: bool, raw: bool) -> None:
+    """Show one message: its keys and state, its deliveries with every try, its fields, and the replies that were given.
+
+    Fields are shown with their names and with their values masked, unless --values or --body is given.
 
     \b
     Example:
-      hcsyncd messages show 17 --body
+      hcsyncd messages show 17 --values
       hcsyncd messages show 17 --raw > message.hl7
     """
-    shown = ask(site, "messages.show", {"id": message_id, "body": body or raw})
+    shown = ask(site, "messages.show", {"id": message_id, "body": body or raw, "values": values})
+    shown["replays"] = ask(site, "replays.of", {"id": message_id})
     if raw:
+        if "body" not in shown:
+            raise click.ClickException(f"Retention has removed the body of message {message_id}.")
         sys.stdout.buffer.write(decoded(shown["body"]))
     elif as_json:
         show_json(shown)
     else:
         show_message(shown, time.time_ns() // 1000)
+        if not (values or body) and shown.get("read", {}).get("fields"):
+            note(MASKED)
+
+
+@command.command()
+@click.argument("message_id", metavar="ID", type=MESSAGE_ID)
+@click.argument("other", metavar="[OTHER]", type=MESSAGE_ID, required=False)
+@click.option("--delivery", type=MESSAGE_ID, metavar="ID", help="Compare with what was made for this delivery alone.")
+@click.option("--values", is_flag=True, help="Show the values.")
+@json_option
+@site_option
+def diff(*, site: Path, as_json: bool, message_id: int, other: int | None, delivery: int | None, values: bool) -> None:
+    """Compare what arrived with what was sent, for each delivery, or with another message, field by field.
+
+    \b
+    Example:
+      hcsyncd messages diff 17 --values
+      hcsyncd messages diff 17 42
+    """
+    if other and delivery:
+        raise click.UsageError("Give another message or --delivery ID, not both.")
+    asked = {"id": message_id, "other": other or 0, "delivery": delivery or 0, "values": values}
+    compared = ask(site, "messages.diff", asked)["comparisons"]
+    if as_json:
+        show_json(compared)
+        return
+    show_comparisons(compared)
+    if not values:
+        note(MASKED)
 
 
 @command.command()
@@ -80,7 +157,7 @@ def show(*, site: Path, as_json: bool, message_id: int, body: bool, raw: bool) -
 @json_option
 @site_option
 def trace(*, site: Path, as_json: bool, message_id: int) -> None:
-    """Show the whole way from the first cause of a message to all of its effects.
+    """Show the whole way from the first cause of a message to all of its effects, and what is still missing.
 
     \b
     Example:
@@ -89,66 +166,8 @@ def trace(*, site: Path, as_json: bool, message_id: int) -> None:
     traced = ask(site, "messages.trace", {"id": message_id})
     if as_json:
         show_json(traced)
-        return
-    for root in trace_tree(traced, message_id):
-        show_tree(root)
+    else:
+        show_trace(traced, message_id, time.time_ns() // 1000)
 
 
-@command.command()
-@click.argument("ids", metavar="[ID]...", nargs=-1, type=MESSAGE_ID)
-@selection_options("route")
-@click.option("--to", default="", metavar="NAME", help="Send the copies to this destination only.")
-@click.option("--route", default="", metavar="NAME", help="Send the copies by this route only.")
-@body_options
-@click.option("--dry-run", is_flag=True, help="List what would be replayed, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@json_option
-@site_option
-def replay(
-    *,
-    site: Path,
-    as_json: bool,
-    ids: tuple[int, ...],
-    to: str,
-    route: str,
-    body: Path | None,
-    edit: bool,
-    dry_run: bool,
-    yes: bool,
-    **options: Any,
-) -> None:
-    """Send messages again, in the order they came: those of the given IDs, or those that a filter means.
-
-    A filter means arrivals alone: copies that earlier replays made are left out. Each goes through its routes as a
-    new message that means the same: destinations get the same idempotency key.
-
-    \b
-    Example:
-      hcsyncd messages replay 17 18
-      hcsyncd messages replay --channel adt_in --since 2h --to relay_out --dry-run
-    """
-    wanted = selected(options)
-    if bool(ids) == bool(wanted):
-        raise click.UsageError("Say which messages: either IDs, or a filter (--channel, --since, --state ...).")
-    rows = list(pages(site, "messages.list", wanted or {"ids": ids}, lambda row: int(row["id"])))
-    if not ids:  # else a second replay of the same filter would send everything twice
-        rows = [row for row in rows if row["replay_of"] is None]
-    missing = set(ids) - {row["id"] for row in rows}
-    if missing:
-        raise click.UsageError(f"There is no message {', '.join(map(str, sorted(missing)))}.")
-    if dry_run:
-        if as_json:
-            show_json(rows)
-        else:
-            show_table(LIST_COLUMNS, map(list_row, rows), right=("id", "bytes"))
-        return
-    new_body = repaired_body(site, [row["id"] for row in rows], body, edit=edit)
-    if rows:
-        narrowed = f"{f' by {route}' if route else ''}{f' to {to} only' if to else ''}"
-        confirm(f"Replay {len(rows)} message{'s' * (len(rows) != 1)}{narrowed}?", yes=yes)
-    done = replay_in_pages(site, "messages.replay", [row["id"] for row in rows], route, to, new_body)
-    if as_json:
-        show_json(done)
-        return
-    show_table(("message", "replayed as"), done["copies"], right=("message", "replayed as"))
-    note(f"{len(done['copies'])} replayed")
+command.add_command(messages_replay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,6 +54,26 @@ class Moment(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class Due(click.ParamType[int]):
+    """A point in time to come, for a command line: a span counts from now on."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        now = datetime.now().astimezone()
+        try:
+            if span := _SPAN.fullmatch(value.strip().lower()):
+                return _moment(now + timedelta(seconds=float(span[1]) * _SECONDS[span[2]]))
+            due = parse_moment(value, now)
+        except (ValueError, OverflowError, OSError) as error:
+            self.fail(str(error), param, ctx)
+        if due <= _moment(now):
+            self.fail(f"{value!r} is over: give a time to come, or a span as 4h", param, ctx)
+        return due
+
+
 def local(moment: int, *, milliseconds: bool = False) -> str:
     """Local time with its zone: 2026-11-22 14:03:07 CET; "" for 0, which means never."""
     if not moment:
@@ -83,3 +104,8 @@ def age(moment: int, now: int) -> str:
     if abs(seconds) < 1:
         return "now"
     return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
+
+
+def due(row: Mapping[str, Any], now: int) -> str:
+    """When something is due, marked where that is over; ``row`` has ``due_at`` and ``overdue``."""
+    return f"OVERDUE {age(row['due_at'], now)}" if row["overdue"] else age(row["due_at"], now)

@@ -1,8 +1,7 @@
-"""What the replays of messages and of dead letters share: a repaired body, and big numbers sent in pages."""
+"""A body that a person repairs before its message is sent again."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from hcsyncd.cli.message_view import decoded
-from hcsyncd.cli.selection import PAGE
 from hcsyncd.cli.site import ask
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
@@ -58,17 +56,3 @@ def edited(body: bytes) -> bytes:
     if changed is None:
         return body
     return (changed.replace("\n", "\r") if has_cr_only else changed).encode()
-
-
-def replay_in_pages(
-    site: Path, verb: str, ids: Sequence[int], route: str, destination: str, body: bytes | None
-) -> dict[str, list[Any]]:
-    """Carry out a replay verb for all ``ids`` in their order; what was done, in all."""
-    done: dict[str, list[Any]] = {"copies": []}
-    for start in range(0, len(ids), PAGE):
-        args: dict[str, Any] = {"ids": ids[start : start + PAGE], "route": route, "destination": destination}
-        if body is not None:
-            args["body"] = base64.b64encode(body).decode()
-        for name, results in ask(site, verb, args).items():
-            done.setdefault(name, []).extend(results)
-    return done

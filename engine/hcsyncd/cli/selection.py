@@ -11,7 +11,7 @@ import click
 
 from hcsyncd.cli.moments import Moment
 from hcsyncd.cli.site import ask
-from hcsyncd.message import MessageState
+from hcsyncd.message import DeliveryState, MessageState
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 PAGE = 1000  # rows asked for at once
@@ -23,14 +23,58 @@ class _MessageId(click.IntRange):
 
 MESSAGE_ID = _MessageId(1, 2**63 - 1)
 
-_FIELDS = ("channel", "type", "state", "cause", "control_id", "route", "destination", "since", "until")
-_STATES = [state.value for state in MessageState]
+_FIELDS = (
+    "channel",
+    "type",
+    "state",
+    "cause",
+    "control_id",
+    "keys",
+    "text",
+    "trace",
+    "route",
+    "destination",
+    "since",
+    "until",
+)
+_STATES = list(dict.fromkeys(state.value for kind in (MessageState, DeliveryState) for state in kind))
+
+
+class _Key(click.ParamType[tuple[str, str]]):
+    """NAME=VALUE."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return str(value[0]), str(value[1])
+        name, sign, wanted = str(value).partition("=")
+        if not sign or not name.strip() or not wanted.strip():
+            self.fail("write it as NAME=VALUE, mrn=123456 for example", param, ctx)
+        return name.strip(), wanted.strip()
+
+
+KEY = _Key()
+
+
 _OPTIONS: dict[str, Any] = {
     "channel": click.option("--channel", default="", metavar="NAME", help="That came in by this channel."),
     "type": click.option("--type", default="", metavar="PATTERN", help="Of this type, as ADT^A01 or 'ADT^*'."),
-    "state": click.option("--state", type=click.Choice(_STATES), help="In this state."),
+    "state": click.option("--state", type=click.Choice(_STATES), help="In this state, or with a delivery in it."),
     "cause": click.option("--cause", default="", metavar="CODE", help="With this cause."),
     "control_id": click.option("--control-id", default="", metavar="PATTERN", help="With this control id (MSH-10)."),
+    "keys": click.option(
+        "--key",
+        "keys",
+        type=KEY,
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="With this business key, as mrn=123456; several must all be there.",
+    ),
+    "text": click.option(
+        "--text", default="", metavar="TEXT", help="With this text in what arrived or was made of it."
+    ),
+    "trace": click.option("--trace", type=MESSAGE_ID, metavar="ID", help="Of the same first cause as this message."),
     "route": click.option("--route", default="", metavar="NAME", help="Taken by this route."),
     "destination": click.option("--destination", default="", metavar="NAME", help="Bound for this channel."),
     "since": click.option("--since", type=Moment(), metavar="TIME", help="Received since: 2h, 14:30, 2026-11-22."),
@@ -52,7 +96,7 @@ def selection_options(*left_out: str) -> Callable[[AnyFunction], AnyFunction]:
 
 def selected(options: dict[str, Any]) -> dict[str, Any]:
     """The wire form of what was given; empty options narrow nothing and are left out."""
-    return {name: options[name] for name in _FIELDS if options.get(name) not in (None, "")}
+    return {name: options[name] for name in _FIELDS if options.get(name) not in (None, "", ())}
 
 
 def pages(site: Path, verb: str, wanted: dict[str, Any], id_of: Callable[[Any], int]) -> Iterator[Any]:

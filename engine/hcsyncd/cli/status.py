@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hcsyncd.cli.alerts import COLUMNS as ALERT_COLUMNS, alert_row
 from hcsyncd.cli.channels import CHANNEL_COLUMNS, channel_row
 from hcsyncd.cli.display import json_option, show_facts, show_heading, show_json, show_line, show_table, size
 from hcsyncd.cli.moments import age, local
@@ -45,6 +46,8 @@ def _show(status: Json, now: int) -> None:
         ("process", daemon["pid"]),
         ("started", f"{local(daemon['started_at'])} ({age(daemon['started_at'], now)})"),
         ("configuration", f"generation {daemon['generation']}, {age(daemon['activated_at'], now)}"),
+        ("watched", f"for errors, until {local(daemon['watched_until'])}" if daemon["watched_until"] else ""),
+        ("beware", daemon["given_up"]),
         ("workers", daemon["workers"]),
         ("memory", size(daemon["memory_bytes"])),
         ("disk free", size(daemon["free_bytes"])),
@@ -61,7 +64,23 @@ def _show(status: Json, now: int) -> None:
         show_heading("Channels")
         rows = [channel_row(channel, now) for channel in status["channels"]]
         show_table(CHANNEL_COLUMNS, rows, right=("queued",))
+    _show_waiting(counts.get("deliveries", {}))
+    if status["alerts"]:
+        show_line()
+        show_heading(f"Alerts ({len(status['alerts'])})")
+        show_table(ALERT_COLUMNS, [alert_row(alert, now) for alert in status["alerts"]], right=("alert",))
     dead = counts.get("messages", {}).get("dead", 0) + counts.get("replays", {}).get("dead", 0)
     if dead:
         show_line()
         show_line(f"{dead} message{'s' * (dead != 1)} with dead letters: hcsyncd dead list")
+
+
+def _show_waiting(deliveries: Json) -> None:
+    """What waits for a person, and the command to type."""
+    for state, one, many, command in (
+        ("parked", "waits for a mapping", "wait for a mapping", "hcsyncd tasks"),
+        ("unsure", "is unsure", "are unsure", "hcsyncd unsure"),
+    ):
+        if count := deliveries.get(state, 0):
+            show_line()
+            show_line(f"{count} {f'delivery {one}' if count == 1 else f'deliveries {many}'}: {command}")

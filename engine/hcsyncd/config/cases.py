@@ -36,7 +36,7 @@ from hcsyncd.config.site_files import SiteFiles
 from hcsyncd.config.yaml_tree import Listing, Table
 from hcsyncd.options import Options, option
 
-OUTCOMES = ("expect", "dropped", "rejected", "failed", "unrouted")
+OUTCOMES = ("expect", "dropped", "rejected", "failed", "parked", "unrouted")
 
 AckCode = Literal["AA", "AE", "AR", "CA", "CE", "CR"]
 
@@ -80,6 +80,11 @@ class CaseOptions(Options):
     dropped: str | None = option(None, "Every route drops the message, for a reason like this pattern (`*`, `?`).")
     rejected: str | None = option(None, "A transform refuses the message, for a reason like this pattern.")
     failed: str | None = option(None, "A filter or transform fails with this error code, like `unmapped-code`.")
+    parked: str | None = option(
+        None,
+        "A lookup finds no entry, and what the route was to send waits for it: `table/code`, or a pattern of that.",
+        example="bed_board/NEU1",
+    )
     unrouted: Literal[True] | None = option(None, "true: no route wants the message.")
     acknowledge: AckCode | None = option(None, "The acknowledgement code (MSA-1) that the sender gets.")
 
@@ -121,6 +126,7 @@ class Case:
     dropped: str | None = None  # pattern of the reason
     rejected: str | None = None  # pattern of the reason
     failed: str | None = None  # error code
+    parked: str | None = None  # pattern of table/code
     unrouted: bool = False
     acknowledge: str = ""  # MSA-1; "": not looked at
 
@@ -131,6 +137,7 @@ class LoadedCases:
 
     cases: tuple[Case, ...]
     findings: tuple[Finding, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # all that were read, by name
 
 
 def load_cases(site: Site) -> LoadedCases:
@@ -138,7 +145,7 @@ def load_cases(site: Site) -> LoadedCases:
     report = Report()
     loader = _Loader(site, SiteFiles(site.folder, report), report)
     cases = [case for name in loader.files.names(FOLDER) if name.endswith(CASES_SUFFIX) for case in loader.read(name)]
-    return LoadedCases(tuple(cases), report.findings())
+    return LoadedCases(tuple(cases), report.findings(), loader.files.read)
 
 
 @dataclass(slots=True)
@@ -218,6 +225,7 @@ class _Loader:
             dropped=options.dropped,
             rejected=options.rejected,
             failed=options.failed,
+            parked=options.parked,
             unrouted=options.unrouted is True,
             acknowledge=options.acknowledge or "",
         )

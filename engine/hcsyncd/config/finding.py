@@ -27,6 +27,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "exposed-secret": "Others can read a secret: its file is open to every user, or the option is shown in logs.",
         "ignored-file": "A file is not read, because its name does not end as it should.",
         "ineffective-option": "An option does nothing here; it belongs to the other kind of channel.",
+        "ineffective-retention": "Rows are to go before the bodies that they tell of; they stay as long as those.",
         "literal-secret": "A secret stands in the YAML file. Write `${secret:NAME}` and keep it in a file of its own.",
         "missing-file": "A file or folder that a site needs is not there.",
         "missing-option": "A required option is not given.",

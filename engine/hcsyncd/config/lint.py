@@ -9,9 +9,11 @@ from typing import Any
 
 from hcsyncd.config.channels import ChannelFile
 from hcsyncd.config.finding import Place, Report, closest, suggestion
+from hcsyncd.config.keeping import contradiction, kept
 from hcsyncd.config.kinds import Direction
 from hcsyncd.config.model import DaemonOptions
 from hcsyncd.config.routes import RouteEntry
+from hcsyncd.config.search import lint_keys
 from hcsyncd.config.yaml_tree import Scalar, Table
 from hcsyncd.errors import FormatError
 from hcsyncd.formats.format import Format, FormatKind
@@ -38,8 +40,11 @@ class Linter:
             self._ends(route, "to", "destination")
             self._conditions(route)
             self._lanes(route)
+        lint_keys(self.channels.values(), self.formats, self.report)
         self._unused()
+        self._asking()
         self._addresses(daemon)
+        self._keeping(daemon or DaemonOptions())
 
     def _route_names(self) -> None:
         lines: dict[str, int] = {}
@@ -116,6 +121,16 @@ class Linter:
                     self.report.fault(place, "bad-path", text, str(error))
                 return
 
+    def _asking(self) -> None:
+        for known in self.channels.values():
+            channel, entry = known.channel, known.table.entries.get("after_crash") if known.table else None
+            if channel is None or channel.destination is None or entry is None or channel.options.after_crash != "ask":
+                continue
+            if not getattr(channel.destination.options, "can_ask", False):
+                text = f"{known.name} cannot be asked what it has"
+                hint = "http can with `ask`, folder can; else `hold` waits for a person, `resend` sends again"
+                self.report.fault(entry.value.place, "cannot-ask", text, hint)
+
     def _unused(self) -> None:
         used = self._meant | {name.text for route in self.routes for key in ("from", "to") for name in route.names(key)}
         for known in self.channels.values():
@@ -148,6 +163,19 @@ class Linter:
                     break
             else:
                 taken.append((host, port, f"channel {known.name}"))
+
+    def _keeping(self, daemon: DaemonOptions) -> None:
+        hint = "bound the bodies, no later than the metadata"
+        if text := contradiction(kept(daemon.retention, daemon.retention)):
+            self.report.warn(Place("hcsyncd.yaml"), "ineffective-retention", text, hint)
+        for known in self.channels.values():
+            own = known.table.entries.get("retention") if known.table else None
+            if (
+                own
+                and known.channel
+                and (text := contradiction(kept(known.channel.options.retention, daemon.retention)))
+            ):
+                self.report.warn(own.key_place, "ineffective-retention", text, hint)
 
 
 def _port_place(known: ChannelFile) -> Place:

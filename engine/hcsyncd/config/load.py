@@ -48,16 +48,21 @@ def load_daemon(folder: Path, environment: Mapping[str, str]) -> LoadedDaemon:
 
 
 def load_site(
-    folder: Path, find_connector: FindConnector, connector_kinds: ConnectorKinds, environment: Mapping[str, str]
+    folder: Path,
+    find_connector: FindConnector,
+    connector_kinds: ConnectorKinds,
+    environment: Mapping[str, str],
+    secrets: Path | None = None,
 ) -> Loaded:
     """Read a site and check it as a whole. Never raises for what is in the folder; whether the functions that routes
-    name exist is checked by whoever loads the transforms."""
+    name exist is checked by whoever loads the transforms. ``secrets``: another site's folder, whose secrets these files
+    mean."""
     report = Report()
     if not folder.is_dir():
         report.error(Place(str(folder)), "missing-file", "there is no such folder", "hcsyncd init DIR makes a site")
         return Loaded(None, report.findings())
     files = SiteFiles(folder, report)
-    references = References(folder, environment, report)
+    references = References(secrets or folder, environment, report)
     reader = OptionReader(references.resolve, report)
     daemon = _read_daemon(files, reader)
     channels = ChannelReader(files, reader, report, (find_connector, connector_kinds), FORMATS).read_all()
@@ -76,6 +81,7 @@ def load_site(
         tables=tables,
         digest=files.digest(references.used),
         transforms=files.digest({}, "transforms/"),
+        files=files.read,
     )
     return Loaded(site, report.findings(), readable)
 

@@ -13,6 +13,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from hcsyncd.config.alerts import AlertOptions, ChannelAlertOptions
+from hcsyncd.config.dead_letters import DeadLetterOptions, TaskOptions
+from hcsyncd.config.keeping import Keeping, KeepingDefaults
+from hcsyncd.config.reloading import ReloadOptions
+from hcsyncd.config.replays import ReplayOptions
+from hcsyncd.config.sealing import EncryptionOptions
 from hcsyncd.options import Options, option
 
 SomeTexts = Annotated[list[str], Field(min_length=1)]
@@ -61,7 +67,7 @@ class Retry(Options):
 
 
 class OnDead(StrEnum):
-    """What becomes of the rest of a lane when one of its deliveries is a dead letter."""
+    """What becomes of the rest of a lane when one of its deliveries is a dead letter, or is parked."""
 
     CONTINUE = "continue"
     HOLD = "hold"
@@ -83,6 +89,12 @@ class ChannelOptions(Options):
         "Destinations: what must stay in order. Empty: everything. Else a path into the arriving message"
         " (`PID-3.1`): deliveries with the same value stay in order, others run in parallel.",
     )
+    keys: dict[str, str] = option(
+        default_factory=dict,
+        doc="What messages are found by (`hcsyncd find`): a name for each path of the channel's own format. Sources:"
+        " read in what arrives; destinations: in what is made for them. Values are kept, and sealed with the bodies.",
+        example={"mrn": "PID-3.1", "visit": "PV1-19.1"},
+    )
     window: int = option(
         1,
         "Destinations: deliveries of one lane that may be under way at once. Above 1, a delivery that fails is sent"
@@ -91,13 +103,20 @@ class ChannelOptions(Options):
         le=1000,
     )
     concurrency: int = option(8, "Destinations: lanes that may be sending at once.", ge=1, le=1000)
-    after_crash: Literal["resend", "hold"] = option(
+    after_crash: Literal["resend", "hold", "ask"] = option(
         "resend",
         "Destinations: a delivery that was under way when the daemon was killed is sent again with the same idempotency"
-        " key (`resend`), or is noted on disk before each send and waits for a person (`hold`).",
+        " key (`resend`); or each is noted on disk before it is sent, and then waits for a person (`hold`), or the"
+        " other side is asked whether it has it, as it is after a lost answer (`ask`: folder, and http with `ask`).",
     )
     retry: Retry = option(Retry(), "Destinations: how a failed delivery is tried again.")
     on_dead: OnDead = option(OnDead.CONTINUE, "Destinations: whether a lane goes on behind a dead letter.")
+    on_parked: OnDead = option(
+        OnDead.CONTINUE, "Destinations: whether a lane goes on behind a delivery that waits for its mapping."
+    )
+    retention: Keeping = option(Keeping(), "Sources: how long what of its messages is kept.")
+    owner: str = option("", "Who takes care of its dead letters. Empty: as `dead_letters` of hcsyncd.yaml says.")
+    alerts: ChannelAlertOptions = option(ChannelAlertOptions(), "What of it is worth an alert, where that differs.")
 
 
 class RouteOptions(Options):
@@ -121,6 +140,7 @@ class RouteOptions(Options):
     lane: str | None = option(None, "Instead of the destination channel's lane.")
     retry: Retry | None = option(None, "Instead of the destination channel's retry.")
     on_dead: OnDead | None = option(None, "Instead of the destination channel's on_dead.")
+    on_parked: OnDead | None = option(None, "Instead of the destination channel's on_parked.")
 
 
 class WorkerOptions(Options):
@@ -159,15 +179,24 @@ class DaemonOptions(Options):
     workers: WorkerOptions = option(WorkerOptions(), "The processes that run filters and transforms.")
     http: HttpOptions = option(HttpOptions(), "The operators' HTTP listener.")
     log: LogOptions = option(LogOptions(), "The log.")
+    encryption: EncryptionOptions = option(EncryptionOptions(), "Encryption of what is stored.")
+    replays: ReplayOptions = option(ReplayOptions(), "Messages that a person sends again.")
+    reload: ReloadOptions = option(ReloadOptions(), "How a reload watches its first minutes.")
     drain_secs: float = option(20.0, "How long a stop may take before sends are cut off.", unit="seconds", ge=0)
+    alerts: AlertOptions = option(AlertOptions(), "What is worth an alert, and who is told.")
+    dead_letters: DeadLetterOptions = option(DeadLetterOptions(), "Dead letters and unsure deliveries.")
+    tasks: TaskOptions = option(TaskOptions(), "Codes that lookup tables do not know.")
+    retention: KeepingDefaults = option(
+        KeepingDefaults(), "How long what is kept, for channels that do not say otherwise; nothing given: for ever."
+    )
     min_free_bytes: int = option(
         256 * 1024 * 1024, "With less free disk, intake is refused with a negative acknowledgement.", unit="bytes", ge=0
     )
     event_loop: Literal["uvloop", "asyncio"] = option("uvloop", "uvloop, or the standard library's loop.")
 
 
-SOURCE_ONLY = frozenset({"acknowledge", "duplicates"})
-DESTINATION_ONLY = frozenset({"lane", "window", "concurrency", "after_crash", "retry", "on_dead"})
+SOURCE_ONLY = frozenset({"acknowledge", "duplicates", "retention"})
+DESTINATION_ONLY = frozenset({"lane", "window", "concurrency", "after_crash", "retry", "on_dead", "on_parked"})
 """Options of a channel that do nothing in the other direction."""
 
 
@@ -217,6 +246,7 @@ class Site:
     tables: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)  # mapping/
     digest: str = ""  # of every file read, transforms included: two equal digests are the same generation
     transforms: str = ""  # the digest of the transforms alone
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)  # all that were read, by name
 
     @property
     def data(self) -> Path:

@@ -10,13 +10,32 @@ from hcsyncd.config.finding import Place, Report
 from hcsyncd.config.yaml_tree import Table, read_yaml
 
 
+def names_on_disk(folder: Path) -> list[str]:
+    """Every file that a site in this folder consists of, by name; of one that cannot be loaded, too. Files that cases
+    name as their messages are not known without reading these."""
+    found = [folder / "hcsyncd.yaml", folder / "routes.yaml", *(folder / "channels").glob("*.yaml")]
+    found += [path for path in (folder / "mapping").glob("*") if path.suffix in {".csv", ".yaml"}]
+    names = [path.relative_to(folder).as_posix() for path in found if path.is_file() and not path.name.startswith(".")]
+    return sorted([*names, *transform_names(folder)])
+
+
+def transform_names(folder: Path) -> list[str]:
+    """The transforms' files of a site, by name."""
+    found = []
+    for path in sorted((folder / "transforms").rglob("*.py")):
+        name = path.relative_to(folder)
+        if not any(part.startswith((".", "__pycache__")) for part in name.parts) and path.is_file():
+            found.append(name.as_posix())
+    return found
+
+
 class SiteFiles:
     """Reads files below one folder. Names are relative to it, with ``/``."""
 
     def __init__(self, folder: Path, report: Report) -> None:
         self._folder = folder
         self._report = report
-        self._digests: dict[str, bytes] = {}
+        self._contents: dict[str, bytes] = {}
 
     def names(self, folder: str) -> list[str]:
         """The visible entries of a folder, in order; none when it is not there."""
@@ -51,7 +70,7 @@ class SiteFiles:
         except OSError as error:
             self._report.error(Place(name), "unreadable", f"the file cannot be read: {error.strerror}")
             return None
-        self._digests[name] = hashlib.sha256(content).digest()
+        self._contents[name] = content
         return content
 
     def text(self, name: str) -> str | None:
@@ -89,19 +108,29 @@ class SiteFiles:
 
     def note_transforms(self) -> None:
         """Take the transforms' files into the digest; they are loaded elsewhere."""
-        folder = self._folder / "transforms"
-        for path in sorted(folder.rglob("*.py")):
-            if path.is_file():
-                self.content(path.relative_to(self._folder).as_posix())
+        for name in transform_names(self._folder):
+            self.content(name)
+
+    @property
+    def read(self) -> dict[str, bytes]:
+        """Every file that was read, by name, as it was then."""
+        return dict(sorted(self._contents.items()))
 
     def digest(self, resolved: Mapping[str, str], below: str = "") -> str:
         """SHA-256 over names and contents of every file read, or of those whose names begin with ``below``, and over
         what references stood for; as hexadecimal."""
         total = hashlib.sha256()
-        for name, content in sorted(self._digests.items()):
+        for name, content in sorted(self._contents.items()):
             if not name.startswith(below):
                 continue
-            total.update(name.encode() + b"\0" + content)
+            total.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
         for name, value in sorted(resolved.items()):
-            total.update(f"${name}\0".encode() + hashlib.sha256(value.encode("utf-8", "surrogateescape")).digest())
+            total.update(f"${name}\0".encode() + _digest_of(name, value.encode("utf-8", "surrogateescape")))
         return total.hexdigest()
+
+
+def _digest_of(name: str, value: bytes) -> bytes:
+    """Of what a reference stood for. Digests are shown and stored: trying out secrets against one must cost."""
+    if name.startswith("secret:"):
+        return hashlib.scrypt(value, salt=name.encode(), n=2**12, r=8, p=1)
+    return hashlib.sha256(value).digest()

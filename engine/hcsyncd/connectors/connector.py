@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from hcsyncd.clock import Clock
 from hcsyncd.events import Event
@@ -86,6 +86,16 @@ class Destination(Protocol):
 
     async def close(self) -> None:
         """Let go of connections; sends in hand have ended before. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A destination that can tell whether it has an envelope. ``can_ask`` of its options: whether it is set up to."""
+
+    async def ask(self, envelope: Envelope) -> Sent | None:
+        """Look for what was sent, without an effect there: what a `send` would have returned, or None when it is
+        certainly not there. Raises Transient when it cannot be told now."""
         ...
 
 

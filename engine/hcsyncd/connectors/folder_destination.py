@@ -52,9 +52,19 @@ class FolderDestinationOptions(Options):
         "When another delivery's file has the name: `replace` it, `refuse` the delivery, or `number` the new one"
         " (`list.2.csv`). A repeated attempt of one delivery makes no second file.",
     )
+    emptied: bool = option(
+        default=False,
+        doc="Readers take the files away. A file that is not there may then have been taken, and asking after it cannot"
+        " tell: the delivery waits for a person.",
+    )
     done_marker: str = option(
         "", "An empty file that is made after each file: `{name}.done`, `{stem}.ok`. Empty: none is made."
     )
+
+    @property
+    def can_ask(self) -> bool:
+        """See `connectors.connector.Asks`."""
+        return True
 
     @field_validator("name")
     @classmethod
@@ -122,6 +132,11 @@ class FolderDestination:
         async with self._turns.of(envelope.lane):
             return await asyncio.to_thread(self._write, envelope)
 
+    async def ask(self, envelope: Envelope) -> Sent | None:
+        """See `connectors.connector.Asks.ask`. The file is there when one of its name has its content."""
+        async with self._turns.of(envelope.lane):
+            return await asyncio.to_thread(self._look, envelope)
+
     async def close(self) -> None:
         """See `connectors.connector.Destination.close`. Nothing is held open between sends."""
 
@@ -161,6 +176,33 @@ class FolderDestination:
         finally:
             _remove_if_there(unfinished)
         return Sent(detail=name)
+
+    def _look(self, envelope: Envelope) -> Sent | None:
+        key = key_digest(envelope)
+        name = file_name(self._options.name, envelope)
+        if self._options.on_exists != "replace":
+            name = self._ledger.recall(key) or name
+        try:
+            content = (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            content = None
+        except OSError as error:
+            raise self._failure(error) from error
+        if content == envelope.body:
+            return Sent(detail=name)
+        if content is not None and self._options.on_exists == "replace":
+            text = f"{self._folder / name} is there with other content: a later one may have replaced it"
+            raise Transient("file-differs", text)
+        self._check_missing(name, key)
+        return None
+
+    def _check_missing(self, name: str, key: str) -> None:
+        """Raises Transient where a file that is not there may have been. One that has not got its name yet was
+        certainly not taken away."""
+        if not self._folder.is_dir():
+            raise Transient("folder-missing", f"there is no folder {self._folder}")
+        if self._options.emptied and not (self._folder / f".hcsyncd-{key}.part").exists():
+            raise Transient("file-missing", f"{self._folder / name} is not there: it was never made, or was taken away")
 
     def _place(self, unfinished: Path, name: str, key: str) -> str:
         """Give the finished file its name; returns the name."""

@@ -8,6 +8,7 @@ import ssl
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 import aiohttp
 from multidict import CIMultiDict
@@ -31,6 +32,39 @@ FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 FIELD_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 StatusPattern = Annotated[str, StringConstraints(pattern=r"^[1-5](xx|\d\d)$")]
+
+
+class AskOptions(Options):
+    """How the other side is asked whether it has what was sent: one GET, with the login and headers of the sends."""
+
+    url: str = option(
+        ...,
+        "Where to ask; `{idempotency_key}` in it is the key that was sent.",
+        example="https://erp.example/api/events/{idempotency_key}",
+    )
+    found: list[StatusPattern] = option(["200"], "Statuses that mean: it has it.")
+    missing: list[StatusPattern] = option(
+        ["404"], "Statuses that mean: it certainly has it not. Any other means that it cannot be told now."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _names_the_key(cls, url: str) -> str:
+        if "{idempotency_key}" not in url:
+            raise ValueError("must hold {idempotency_key}")
+        parsed = URL(url.replace("{idempotency_key}", "key"))
+        if parsed.scheme not in {"http", "https"} or not parsed.host:
+            raise ValueError("must start with https:// or http:// and name a host")
+        if parsed.user is not None or parsed.password is not None:
+            raise ValueError("must hold no user or password")
+        return url
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> AskOptions:
+        both = set(self.found) & set(self.missing)
+        if both:
+            raise ValueError(f"{', '.join(sorted(both))} cannot mean found and missing: keep one")
+        return self
 
 
 class HttpDestinationOptions(Options):
@@ -65,6 +99,12 @@ class HttpDestinationOptions(Options):
         "When the connection or the time is up after the request has left: `retry` sends again with the same"
         " idempotency key; `unsure` waits for a person, for servers that know no such key.",
     )
+    ask: AskOptions | None = option(
+        None,
+        "How to ask the other side whether it has what was sent. With it, an exchange that is lost is unsure, whatever"
+        " `on_lost` says: it is asked about by itself where the channel says `after_crash: ask`, else by `hcsyncd"
+        " unsure ask`.",
+    )
     connect_timeout_secs: float = option(10.0, "To connect, TLS included.", unit="seconds", gt=0)
     timeout_secs: float = option(30.0, "For the whole exchange.", unit="seconds", gt=0)
     connections: int = option(8, "Connections that may be open at once.", ge=1, le=1000)
@@ -73,6 +113,11 @@ class HttpDestinationOptions(Options):
     probe_path: str = option(
         "", "A probe asks for this path by HEAD. Empty: a probe connects and asks nothing.", pattern="^(/.*)?$"
     )
+
+    @property
+    def can_ask(self) -> bool:
+        """See `connectors.connector.Asks`."""
+        return self.ask is not None
 
     @field_validator("url")
     @classmethod
@@ -186,6 +231,25 @@ class HttpDestination:
             return Sent(reply.body, reply.detail)
         raise self._failure(reply)
 
+    async def ask(self, envelope: Envelope) -> Sent | None:
+        """See `connectors.connector.Asks.ask`."""
+        options = self._options.ask
+        if options is None:
+            raise Transient("cannot-ask", f"{self._peer} cannot be asked: its channel has no `ask`")
+        url = URL(options.url.replace("{idempotency_key}", quote(envelope.idempotency_key, safe="")), encoded=True)
+        headers = CIMultiDict({name: value.get_secret_value() for name, value in self._options.headers.items()})
+        try:
+            reply = await self._exchange("GET", url, b"", headers)
+        except Unsure as error:  # of a question, that is no doubt
+            raise Transient(error.reason, str(error)) from error
+        if _is_among(reply.status, options.found):
+            return Sent(reply.body, reply.detail)
+        if _is_among(reply.status, options.missing):
+            return None
+        raise Transient(
+            f"http-{reply.status}", f"{self._peer} answered {reply.detail} when it was asked", answer=reply.body
+        )
+
     def _headers(self, envelope: Envelope) -> CIMultiDict[str]:
         headers = CIMultiDict(envelope.headers)
         headers.popall(NAME_HEADER, None)
@@ -294,7 +358,7 @@ class HttpDestination:
             reason, text = "answer-unreadable", f"{self._peer} answered with what is no HTTP"
         else:
             reason, text = "connection-lost", f"{self._peer} closed the connection without an answer"
-        if self._options.on_lost == "unsure":
+        if self._options.on_lost == "unsure" or self._options.ask is not None:
             return Unsure(reason, text)
         return Transient(reason, text)
 
@@ -305,6 +369,10 @@ async def _note_has_left(
     progress = context.trace_request_ctx
     if isinstance(progress, Progress):
         progress.has_left = True
+
+
+def _is_among(status: int, patterns: list[StatusPattern]) -> bool:
+    return str(status) in patterns or f"{status // 100}xx" in patterns
 
 
 def _is_header(name: str, value: str) -> bool:

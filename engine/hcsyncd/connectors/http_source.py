@@ -12,9 +12,10 @@ from aiohttp import web
 from pydantic import IPvAnyNetwork, SecretStr
 
 from hcsyncd.connectors.connector import Connector, Intake, Role, Seat
+from hcsyncd.connectors.http_heads import Heads
 from hcsyncd.connectors.http_login import BasicLogin, LoginCheck
 from hcsyncd.connectors.tcp import bare_host, bind, host_port
-from hcsyncd.connectors.tls import TlsServerOptions, peer_name, renewing_server_context
+from hcsyncd.connectors.tls import TlsServerOptions, note_certificate, renewing_server_context
 from hcsyncd.errors import SourceError, StoreError
 from hcsyncd.events import ConnectionRefused
 from hcsyncd.message import NO_FACTS, Arrival, Receipt, ReceiptOutcome, ReplyState
@@ -51,6 +52,9 @@ class HttpSourceOptions(Options):
     )
     max_body_bytes: int = option(16 * 1024 * 1024, "A longer body is refused with 413.", unit="bytes", ge=1)
     max_requests: int = option(256, "Requests under way at once; one more is told to come again (503).", ge=1)
+    head_timeout_secs: float = option(
+        30.0, "For the head of a connection's first request to arrive; else it is cut.", unit="seconds", gt=0
+    )
     body_timeout_secs: float = option(60.0, "For the whole body to arrive; else 408.", unit="seconds", gt=0)
     reply_timeout_secs: float = option(
         60.0,
@@ -76,6 +80,7 @@ class HttpSource:
         self._login = LoginCheck(options.basic, options.bearer_tokens)
         self._intake: Intake | None = None
         self._web: web.Server | None = None
+        self._heads: Heads | None = None
         self._server: asyncio.Server | None = None
         self._address = ""
         self._requests = 0
@@ -89,6 +94,11 @@ class HttpSource:
     def address(self) -> str:
         return self._address
 
+    @property
+    def connections(self) -> int:
+        """How many are open now."""
+        return len(self._web.connections) if self._web is not None else 0
+
     async def start(self) -> None:
         """See `connectors.connector.Source.start`. The system queues connections until `run`."""
         options, loop = self._options, asyncio.get_running_loop()
@@ -99,8 +109,9 @@ class HttpSource:
         self._web = web.Server(
             self._answer, access_log=None, keepalive_timeout=options.keepalive_secs, lingering_time=LINGER_SECS
         )
+        self._heads = Heads(self._web, options.head_timeout_secs, self._cut)
         self._server = await loop.create_server(
-            self._web, sock=listener, ssl=context, backlog=options.backlog, start_serving=False
+            self._heads.connection, sock=listener, ssl=context, backlog=options.backlog, start_serving=False
         )
 
     async def run(self, intake: Intake) -> None:
@@ -120,9 +131,16 @@ class HttpSource:
             await self._none_in_hand.wait()
             self._web.pre_shutdown()
             await self._web.shutdown(ABANDON_UPLOADS_SECS)
+        if self._heads is not None:
+            self._heads.stop()
         self._stopped.set()
 
+    def _cut(self, peer: tuple[object, ...] | None) -> None:
+        self._seat.emit(ConnectionRefused(self._seat.channel, host_port(peer), "slow"))
+
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._heads is not None:
+            self._heads.came(request.protocol)
         denial = self._denial(request)
         if denial is not None:
             return denial
@@ -218,7 +236,8 @@ class HttpSource:
             if name in request.headers:
                 facts[f"header.{name.lower()}"] = _text(request.headers[name])
         transport = request.transport
-        client = peer_name(transport.get_extra_info("peercert")) if transport is not None else ""
+        certificate = transport.get_extra_info("peercert") if transport is not None else None
+        client = note_certificate(certificate, self._seat.channel, self._seat.emit)
         if client:
             facts["tls_client"] = client
         now = self._seat.clock.now()

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from hcsyncd.connectors import tcp
 from hcsyncd.connectors.mllp_answer import Acknowledgement, Question, read_acknowledgement
+from hcsyncd.connectors.tls import note_certificate
 from hcsyncd.events import AnswerIgnored, Event, FrameFaulted
 from hcsyncd.formats.mllp import Fault, FaultKind, Splitter
 
@@ -84,6 +85,7 @@ class Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._peer = tcp.host_port(transport.get_extra_info("peername"))
+        note_certificate(transport.get_extra_info("peercert"), self._channel, self._emit)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -93,7 +93,8 @@ class Session(asyncio.Protocol):
         facts = {"peer": tcp.bare_host(address)}
         if local:
             facts["local_port"] = str(local[1])
-        if name := tls.peer_name(transport.get_extra_info("peercert")):
+        certificate = transport.get_extra_info("peercert")
+        if name := tls.note_certificate(certificate, self._seat.channel, self._seat.emit):
             facts["tls_client"] = name
         self._facts = MappingProxyType(facts)
         self._heard_at = self._clock.monotonic()

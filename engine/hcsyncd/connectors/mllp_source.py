@@ -99,6 +99,11 @@ class MllpSource:
     def address(self) -> str:
         return self._address
 
+    @property
+    def connections(self) -> int:
+        """How many are open now."""
+        return sum(not session.is_lost for session in self._sessions)
+
     async def start(self) -> None:
         options = self._options
         if options.tls:

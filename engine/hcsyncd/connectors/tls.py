@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from pydantic import SecretStr, model_validator
 
+from hcsyncd.clock import MICROSECONDS
 from hcsyncd.errors import ConfigError, SourceError
-from hcsyncd.events import CertificateRefused, CertificateReloaded, Event
+from hcsyncd.events import CertificateRefused, CertificateReloaded, CertificateSeen, Event
 from hcsyncd.options import Options, option
 
 TlsVersion = Literal["1.2", "1.3"]
@@ -155,6 +156,14 @@ class _Renewal:
     def _stamps(self) -> list[tuple[int, int, int] | None]:
         """What tells that a file was replaced or rewritten; None while it is not there."""
         return [_stamp(file) for file in self._files]
+
+
+def note_certificate(certificate: Mapping[str, Any] | None, channel: str, emit: Callable[[Event], None]) -> str:
+    """Tell when the certificate that a peer has shown expires; the name that it gives, as `peer_name`."""
+    name = peer_name(certificate)
+    if certificate and (ends := certificate.get("notAfter")):
+        emit(CertificateSeen(channel, name, ssl.cert_time_to_seconds(ends) * MICROSECONDS))
+    return name
 
 
 def peer_name(certificate: Mapping[str, Any] | None) -> str:

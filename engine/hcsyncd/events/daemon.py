@@ -29,23 +29,6 @@ class DaemonStopped(Event, frozen=True):
     seconds: float
 
 
-class GenerationActivated(Event, frozen=True):
-    """A configuration is live."""
-
-    generation: int
-    channels: int
-    routes: int
-    changes: str  # in words; "" at the start
-
-
-class GenerationRefused(Event, frozen=True):
-    """A reload did not go through; the running configuration stays."""
-
-    level: ClassVar[str] = "error"
-    findings: int
-    reason: str
-
-
 class ControlUsed(Event, frozen=True):
     """An operator gave a command that sees what messages say, or changes something."""
 

@@ -49,7 +49,7 @@ class ConnectionClosed(Event, frozen=True):
 
 class ConnectionRefused(Event, frozen=True):
     """A peer was turned away; ``reason`` is a stable code: not-allowed, too-many, no-resources, tls, gone,
-    unauthorized."""
+    unauthorized, slow."""
 
     level: ClassVar[str] = "warning"
     channel: str

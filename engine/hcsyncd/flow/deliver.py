@@ -11,27 +11,27 @@ stays at one that failed until it is settled.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
 from hcsyncd.clock import MICROSECONDS, Clock
-from hcsyncd.config.model import OnDead
-from hcsyncd.errors import StoreError, Transient, Unsure
+from hcsyncd.errors import StoreError
 from hcsyncd.events import Event
-from hcsyncd.flow.attempt import Attempt, Policy, Terms, attempt
+from hcsyncd.flow.attempt import Attempt, Terms, attempt
 from hcsyncd.flow.health import Health
-from hcsyncd.flow.lane import Lane, Room
-from hcsyncd.flow.retry import is_exhausted, pause_secs
+from hcsyncd.flow.judge import judge
+from hcsyncd.flow.knock import KNOCK_SECS, UNREACHED, Knock
+from hcsyncd.flow.lane import Lane, LaneFacts, Room, lane_facts
+from hcsyncd.flow.pause import Pauses
 from hcsyncd.flow.settle import STORE_RETRY_SECS, Settler
 from hcsyncd.message import Delivery, DeliveryState, MessageState, Sent
-from hcsyncd.store.ports import Outbox, Outcome
+from hcsyncd.store.ports import Blocked, OpenLane, Outbox, Outcome
 
 BURST = 64  # sends of one lane before another lane gets its slot
 MEMORY_BYTES = 32 * 1024 * 1024
-LEAST_PAUSE_SECS = 0.001
+CHANGING, HELD = "changing", "held"
 SENDS_SHARE = 0.75  # of the drain time; the rest is for writing outcomes and closing
 
 
@@ -61,13 +61,15 @@ class Dispatcher:
         self._lanes: dict[str, Lane] = {}
         self._offered_id = 0  # the highest id that was offered: what is handed on is offered in the order of ids
         self._early: list[Delivery] | None = None  # offered while the store is read for the first time
+        self._stale = False  # what is being read was changed meanwhile
         self._room = Room(MEMORY_BYTES)
         self._slots = asyncio.Semaphore(terms.options.concurrency)
         self._settler = Settler(outbox, self._settled)
-        self._going = asyncio.Event()  # cleared while the terms change
-        self._going.set()
+        self._pauses = Pauses()  # while the terms change, or a person holds the destination
+        self._going = self._pauses.going
         # Nobody sits out a long pause when the other side is back.
         self._health = Health(destination, emit, clock, self.wake_all)
+        self._knock = Knock(self.wake_all)
         self._stopping = False
 
     # Work comes in
@@ -77,8 +79,7 @@ class Dispatcher:
         offered meanwhile waits: it may be among them. ``at_start``: nothing of it is still to be offered."""
         self._early = []
         try:
-            found = await self._outbox.open_lanes(self.destination)
-            blocked = await self._outbox.blocked_lanes(self.destination)
+            found, blocked = await self._read(is_patient=not at_start)
         finally:
             early, self._early = self._early, None
         for key, stand in found.items():
@@ -88,42 +89,72 @@ class Dispatcher:
             if at_start:
                 self._offered_id = max(self._offered_id, stand.last_id)
             self._count(stand.deliveries)
-        for key, route in blocked:
-            if self._terms.policy(route).on_dead is OnDead.HOLD:
-                self._lane(key).held = True
+        for block in blocked:
+            if self._terms.policy(block.route).holds(block.state):
+                lane = self._lane(block.lane)
+                for delivery_id in block.delivery_ids:
+                    lane.stand_behind(delivery_id)
         for lane in list(self._lanes.values()):
             self._start(lane)
         for delivery in early:
             self.offer(delivery)
         return self._open
 
+    async def _read(self, *, is_patient: bool) -> tuple[dict[str, OpenLane], list[Blocked]]:
+        """The lanes in the store, as they stand when nothing was opened or settled meanwhile. A reload that is through
+        ``is_patient`` with a store that fails: nothing flips it back any more."""
+        while True:
+            self._stale = False
+            try:
+                found = await self._outbox.open_lanes(self.destination)
+                blocked = await self._outbox.blocked_lanes(self.destination)
+            except StoreError:
+                if not is_patient:
+                    raise
+                await asyncio.sleep(STORE_RETRY_SECS)  # the store has said so itself
+                continue
+            if not self._stale:
+                return found, blocked
+
     def offer(self, delivery: Delivery) -> None:
-        """Take in a delivery that was just handed on. One that came into the world dead only stops a lane that is to
-        stand behind dead letters."""
+        """Take in a delivery that was just handed on. One that came into the world dead or parked only stops a lane
+        that is to stand behind such."""
         if self._early is not None:
             self._early.append(delivery)
             return
         self._offered_id = max(self._offered_id, delivery.id)
-        is_dead = delivery.state is DeliveryState.DEAD
-        if is_dead and self._terms.policy(delivery.route).on_dead is OnDead.CONTINUE:
+        if not delivery.state.is_open:
+            self.stand_behind(delivery.lane, delivery.route, delivery.state, delivery.id)
             return
         lane = self._lane(delivery.lane)
-        if is_dead and lane.missed:
-            lane.held = True  # its place in the order cannot be kept in memory: better too early than too late
-        elif lane.offer(delivery) and not is_dead:
+        if lane.offer(delivery):
             self._count(1)
         self._start(lane)
 
+    def stand_behind(self, key: str, route: str, state: DeliveryState, delivery_id: int) -> None:
+        """A delivery came to stand in ``state``: the rest of its lane waits behind it where the route says so."""
+        if self._early is not None:
+            self._stale = True
+            return
+        if self._terms.policy(route).holds(state):
+            self._lane(key).stand_behind(delivery_id)
+
     def reopen(self, delivery: Delivery) -> None:
-        """Take a dead letter that a person sends again; it goes before whatever came after it."""
+        """Take a delivery that is sent after all; it goes before whatever came after it."""
+        if self._early is not None:
+            self._stale = True
+            return
         self._lane(delivery.lane).reopen(delivery)
         self._count(1)
-        self.release(delivery.lane)
+        self.release(delivery.lane, delivery.id)
 
-    def release(self, key: str) -> None:
-        """A person settled the dead letter that a lane stood behind, or wants a waiting lane to try at once."""
+    def release(self, key: str, delivery_id: int) -> None:
+        """A delivery that a lane may have stood behind is settled; a waiting lane tries at once."""
+        if self._early is not None:
+            self._stale = True
+            return
         lane = self._lane(key)
-        lane.held = False
+        lane.settled(delivery_id)
         lane.wake.set()
         self._start(lane)
 
@@ -162,14 +193,17 @@ class Dispatcher:
     @property
     def oldest_at(self) -> int:
         """When the oldest delivery that waits in memory was made; 0 when none does."""
-        heads = (lane.head for lane in self._lanes.values())
-        return min((head.created_at for head in heads if head), default=0)
+        return min((lane.head.created_at for lane in self._lanes.values() if lane.head), default=0)
+
+    def lane_facts(self, key: str, delivery_id: int) -> LaneFacts:
+        """How a lane stands for one of its deliveries."""
+        return lane_facts(self._lanes.get(key), delivery_id, self._slots.locked() * self._terms.options.concurrency)
 
     # Change and end
 
     async def change_terms(self, terms: Terms) -> None:
         """Go on by other terms once the sends under way have ended."""
-        self._going.clear()
+        self._pauses.add(CHANGING)
         before = self._terms.options.concurrency
         for _ in range(before):
             await self._slots.acquire()
@@ -178,24 +212,38 @@ class Dispatcher:
         self._slots = asyncio.Semaphore(terms.options.concurrency)
         for _ in range(before):
             slots.release()
-        self._going.set()
-        self.wake_all()
+        self._go_on(CHANGING)
+
+    def hold(self) -> None:
+        """Start no more sends until `resume`; those under way end as they do."""
+        self._pauses.add(HELD)
+
+    def resume(self) -> None:
+        """Send what has waited, each lane in its order."""
+        self._go_on(HELD)
+
+    def _go_on(self, why: str) -> None:
+        if self._pauses.lift(why):
+            self.wake_all()
 
     def wake_all(self) -> None:
         """Let every waiting lane try at once."""
+        self._knock.end()
         for lane in list(self._lanes.values()):
             lane.wake.set()
             self._start(lane)
 
-    async def stop(self, drain_secs: float) -> None:
-        """Start no more sends; give those under way three quarters of ``drain_secs``, then cut them off."""
+    async def stop(self, drain_secs: float | None) -> None:
+        """Start no more sends; give those under way three quarters of ``drain_secs``, then cut them off. None: as long
+        as they take. Safe to call twice."""
         self._stopping = True
+        self._knock.end()
         self._going.set()
         for lane in self._lanes.values():
             lane.wake.set()
         runners = [lane.runner for lane in self._lanes.values() if lane.runner]
         if runners:
-            _, late = await asyncio.wait(runners, timeout=drain_secs * SENDS_SHARE)
+            _, late = await asyncio.wait(runners, timeout=None if drain_secs is None else drain_secs * SENDS_SHARE)
             for runner in late:
                 runner.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -265,12 +313,6 @@ class Dispatcher:
                     late.cancel()
 
     def _may_launch(self, lane: Lane) -> bool:
-        head = lane.head
-        if (
-            head and head.state is DeliveryState.DEAD
-        ):  # its route failed: it was never to be sent, only to be stood behind
-            lane.pop()
-            lane.held = True
         return not lane.held and not self._stopping and self._going.is_set() and self._settler.keeps_up.is_set()
 
     def _launch(self, terms: Terms, delivery: Delivery) -> Awaitable[Attempt]:
@@ -280,12 +322,16 @@ class Dispatcher:
 
     def _cut_off(self, terms: Terms, tried: Attempt) -> None:
         """A stop did not wait for this send. The store writes what it is given before it closes: nothing is awaited."""
-        state = DeliveryState.UNSURE if terms.claims else DeliveryState.READY
+        state = DeliveryState.READY
+        if terms.claims:
+            state = DeliveryState.SENDING if terms.asks else DeliveryState.UNSURE
         self._outbox.settle(tried.outcome(state))
         if state is DeliveryState.UNSURE and not isinstance(tried.result, Sent):
             self._health.failed(tried, tried.result, state, 0.0)
 
     async def _rest(self, lane: Lane, pause: float) -> None:
+        if self._stopping:
+            return
         lane.wake.clear()
         lane.next_try_at = self._clock.now() + int(pause * MICROSECONDS)
         try:
@@ -303,30 +349,21 @@ class Dispatcher:
         if isinstance(tried.result, Sent):
             await self._succeed(terms, tried)
             return 0.0
+        if not tried.made:
+            lane.put_back([tried.delivery])
+            return STORE_RETRY_SECS
         policy = terms.policy(tried.delivery.route)
-        state, pause = self._judge(policy, tried)
+        state, pause = judge(terms, policy, tried, self._clock.monotonic())
         self._health.failed(tried, tried.result, state, pause)
+        if pause > KNOCK_SECS and tried.result.reason in UNREACHED:
+            self._knock.begin(terms.sender)
         due_at = tried.ended_at + int(pause * MICROSECONDS) if pause else 0
         await self._settler.settle(tried.outcome(state, due_at))
-        if state is DeliveryState.WAITING:
-            lane.put_back([tried.again(due_at)])
-        elif policy.on_dead is OnDead.HOLD:
-            lane.held = True
+        if state.is_open:
+            lane.put_back([tried.again(state, due_at, policy.retry)])
+        else:
+            self.stand_behind(lane.key, tried.delivery.route, state, tried.delivery.id)
         return pause
-
-    def _judge(self, policy: Policy, tried: Attempt) -> tuple[DeliveryState, float]:
-        """Where a failed attempt leaves its delivery, and the seconds until the next one."""
-        match tried.result:
-            case Unsure():
-                return DeliveryState.UNSURE, 0.0
-            case Transient() as error if not is_exhausted(
-                policy.retry, tried.number, tried.first_tried_at, tried.ended_at
-            ):
-                chance = random.random()  # noqa: S311 - jitter needs no secrecy
-                pause = pause_secs(policy.retry, tried.number, error.retry_after, chance)
-                return DeliveryState.WAITING, max(pause, LEAST_PAUSE_SECS)
-            case _:
-                return DeliveryState.DEAD, 0.0
 
     async def _succeed(self, terms: Terms, tried: Attempt) -> None:
         self._health.sent(tried)

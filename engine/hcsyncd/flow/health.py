@@ -44,7 +44,7 @@ class Health:
         """It did not, which leaves the delivery in ``state``, to be tried again after ``pause`` seconds."""
         names, text = self._names(tried), str(error)
         match state:
-            case DeliveryState.WAITING:
+            case DeliveryState.WAITING | DeliveryState.SENDING:
                 self._away(error.reason, text)
                 self._emit(DeliveryDelayed(*names, tried.number, error.reason, text, pause))
             case DeliveryState.UNSURE:

@@ -27,6 +27,7 @@ from hcsyncd.events import (
     MessageUnrouted,
     ReplyLost,
 )
+from hcsyncd.flow.keys import KeyReader
 from hcsyncd.flow.respond import Decision, Responder
 from hcsyncd.flow.route import Routes
 from hcsyncd.formats.format import Answer, Format, Peek, Verdict
@@ -127,6 +128,7 @@ class ChannelIntake:
         self._decides_at_once = self._mode is Acknowledge.STORED
         self._finds_duplicates = channel.options.duplicates.same_content == "answer"
         self._refuses_changed = channel.options.duplicates.changed_content == "refuse"
+        self._keys = KeyReader(rules.form, channel.options.keys) if channel.options.keys else None
 
     def accept(self, arrival: Arrival) -> asyncio.Future[Receipt]:
         """See `connectors.connector.Intake.accept`."""
@@ -161,12 +163,8 @@ class ChannelIntake:
     def _new_message(self, arrival: Arrival, peek: Peek) -> NewMessage:
         keys = peek.keys
         accepted = self._answer(_ACCEPT)
-        reply, application_reply = peek.accept_reply(accepted), b""
         decided = self._decides_at_once
-        if decided:
-            application_reply = peek.application_reply(accepted)
-            if not reply:
-                reply, application_reply = application_reply, b""
+        reply, application_reply = _both_replies(peek, accepted) if decided else (peek.accept_reply(accepted), b"")
         identity = b""
         if self._finds_duplicates and keys.control_id:
             identity = _identity(f"{self._name}\0{keys.sender}\0{keys.control_id}".encode())
@@ -187,6 +185,7 @@ class ChannelIntake:
             reply_state=_OWED if reply or not decided else _NOT_OWED,
             reply_open=not decided,
             refuse_changed=self._refuses_changed,
+            business_keys=self._keys.read(arrival.body) if self._keys else (),
         )
 
     def _stored(
@@ -247,8 +246,11 @@ class ChannelIntake:
         if known.reply_open:
             self._give_when_decided(receipt, ReceiptOutcome.DUPLICATE, known.message_id, known.reply, peek)
             return
-        later = _done(known.application_reply) if known.application_reply else None
-        self._give(receipt, Receipt(ReceiptOutcome.DUPLICATE, known.message_id, known.reply, later=later))
+        reply, application_reply = known.reply, known.application_reply
+        if not reply:  # none was ever due, and this gives none; or retention has removed it: the sender is to have one
+            reply, application_reply = _both_replies(peek, self._answer(_ACCEPT))
+        later = _done(application_reply) if application_reply else None
+        self._give(receipt, Receipt(ReceiptOutcome.DUPLICATE, known.message_id, reply, later=later))
 
     def _give_when_decided(
         self, receipt: asyncio.Future[Receipt], outcome: ReceiptOutcome, message_id: int, first: bytes, peek: Peek
@@ -320,6 +322,12 @@ class ChannelIntake:
     def _give(receipt: asyncio.Future[Receipt], value: Receipt) -> None:
         if not receipt.done():  # the source may have given up waiting; the message is stored all the same
             receipt.set_result(value)
+
+
+def _both_replies(peek: Peek, answer: Answer) -> tuple[bytes, bytes]:
+    """What is given at once and what follows, as the message itself asks for them."""
+    at_once, application = peek.accept_reply(answer), peek.application_reply(answer)
+    return (at_once, application) if at_once else (application, b"")
 
 
 def _identity(name: bytes) -> bytes:

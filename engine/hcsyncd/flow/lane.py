@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hcsyncd.message import Delivery
+from hcsyncd.record import Record
 
 LANE_DELIVERIES = 256
 LANE_BYTES = 4 * 1024 * 1024
@@ -35,6 +36,14 @@ class Shelf(Protocol):
     ) -> list[Delivery]: ...
 
 
+class LaneFacts(Record, frozen=True):
+    """How a lane stands at this moment, for one of its deliveries."""
+
+    behind: int = 0  # a delivery, waiting for a person or a mapping, that it stands behind; 0: none
+    next_try_at: int = 0  # of the lane, while it waits; 0: does not wait
+    slots_taken: int = 0  # as many lanes as the destination may have sending at once are sending; 0: there is room
+
+
 class Lane:
     """Deliveries come in by `offer` in the order of their ids and go out by `pop` in the same order.
 
@@ -49,7 +58,7 @@ class Lane:
         "_outbox",
         "_queue",
         "_room",
-        "held",
+        "_stands_behind",
         "key",
         "known_id",
         "last_id",
@@ -64,7 +73,6 @@ class Lane:
         self.last_id = 0
         self.known_id = 0  # the highest id that was heard of, here or in the store
         self.missed = False
-        self.held = False  # stands behind a dead letter until a person settles it
         self.next_try_at = 0  # wall time of the next try while it waits; 0: does not wait
         self.wake = asyncio.Event()  # cuts a wait short
         self.runner: asyncio.Task[None] | None = None
@@ -72,6 +80,7 @@ class Lane:
         self._outbox = outbox
         self._room = room
         self._queue: deque[Delivery] = deque()
+        self._stands_behind: list[int] = []  # rising
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -85,7 +94,30 @@ class Lane:
     @property
     def is_idle(self) -> bool:
         """Whether the lane may be forgotten: nothing waits in it, here or in the store."""
-        return not (self._queue or self.missed or self.held)
+        return not (self._queue or self.missed or self._stands_behind)
+
+    @property
+    def held(self) -> bool:
+        """Whether what is next stands behind a delivery that waits for a person or a mapping."""
+        if not self._stands_behind:
+            return False
+        return self._queue[0].id > self._stands_behind[0] if self._queue else not self.missed
+
+    def behind(self, delivery_id: int) -> int:
+        """The delivery, waiting for a person or a mapping, that this one stands behind; 0: none."""
+        return self._stands_behind[0] if self._stands_behind and self._stands_behind[0] < delivery_id else 0
+
+    def stand_behind(self, delivery_id: int) -> None:
+        """Let nothing go that comes after this delivery, until it is settled."""
+        place = bisect.bisect_left(self._stands_behind, delivery_id)
+        if place == len(self._stands_behind) or self._stands_behind[place] != delivery_id:
+            self._stands_behind.insert(place, delivery_id)
+
+    def settled(self, delivery_id: int) -> None:
+        """The delivery is no longer in the way."""
+        place = bisect.bisect_left(self._stands_behind, delivery_id)
+        if place < len(self._stands_behind) and self._stands_behind[place] == delivery_id:
+            del self._stands_behind[place]
 
     def offer(self, delivery: Delivery) -> bool:
         """Take in a delivery that was just handed on; whether it was news."""
@@ -109,9 +141,13 @@ class Lane:
         return delivery
 
     def reopen(self, delivery: Delivery) -> None:
-        """Take in a dead letter that a person sends again; it goes before whatever came after it."""
-        if not self.missed or delivery.id <= self.last_id:  # else the store will give it in its turn
-            self.put_back([delivery])
+        """Take in a delivery that is sent after all; it goes before whatever came after it."""
+        self.settled(delivery.id)
+        self.known_id = max(self.known_id, delivery.id)
+        if self.missed and delivery.id > self.last_id:
+            return  # the store will give it in its turn
+        self.last_id = max(self.last_id, delivery.id)  # a later read of the store must not give it once more
+        self.put_back([delivery])
 
     def put_back(self, deliveries: Iterable[Delivery]) -> None:
         """Return deliveries that failed for now to their places, by id."""
@@ -155,3 +191,10 @@ class Lane:
     def _account(self, size: int) -> None:
         self._bytes += size
         self._room.taken += size
+
+
+def lane_facts(lane: Lane | None, delivery_id: int, slots_taken: int) -> LaneFacts:
+    """How a lane stands for one of its deliveries; None: the dispatcher has forgotten it, as nothing waits in it."""
+    if lane is None:
+        return LaneFacts(slots_taken=slots_taken)
+    return LaneFacts(lane.behind(delivery_id), lane.next_try_at, slots_taken)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from hcsyncd.clock import MICROSECONDS, Clock
 from hcsyncd.errors import StoreError
-from hcsyncd.events import Event, MessageFiltered, MessageRouted, MessageUnrouted, RouteFailed
+from hcsyncd.events import DeliveryParked, Event, MessageFiltered, MessageRouted, MessageUnrouted, RouteFailed
 from hcsyncd.flow.respond import Responder
 from hcsyncd.flow.transform import Plan, Transformer
 from hcsyncd.message import DeliveryState, Message, MessageState
@@ -66,13 +66,6 @@ class Backlog:
         self._dry.clear()
         self._news.set()
 
-    def look_again(self) -> None:
-        """Read the store from its start: messages were put there by another way than `offer` (a replay)."""
-        self._last_taken = 0
-        self._keep([])
-        self._missed = True
-        self._news.set()
-
     async def take(self) -> list[Message]:
         """The next batch in order; waits until there is one."""
         while not self._queue:
@@ -98,6 +91,10 @@ class Backlog:
         """These are handed on: the store no longer lists them."""
         self._under_way.difference_update(message.id for message in messages)
         self._look_whether_dry()
+
+    def is_under_way(self, message_id: int) -> bool:
+        """Whether the message was taken, and is being transformed and committed."""
+        return message_id in self._under_way
 
     async def dry(self) -> None:
         """Wait until everything that was received is handed on."""
@@ -155,6 +152,29 @@ class Processor:
         self._outbox = outbox
         self._after = after
         self._ready: asyncio.Queue[Batch] = asyncio.Queue(BATCHES_AHEAD)
+        self._ending = False
+        self._at_rest = asyncio.Event()  # cleared while a batch is being committed
+        self._at_rest.set()
+        self._going = asyncio.Event()  # cleared while a person holds the routing
+        self._going.set()
+
+    @property
+    def held(self) -> bool:
+        return not self._going.is_set()
+
+    def hold(self) -> None:
+        """Route nothing until `resume`; what is being transformed is handed on."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Route what has waited, in its order."""
+        self._going.set()
+
+    async def end(self) -> None:
+        """Commit no further batch. What is being committed is on its way to the dispatchers then: cancelled before, it
+        would stay in the store unseen, and what comes later in its lanes would overtake it."""
+        self._ending = True
+        await self._at_rest.wait()
 
     async def run(self) -> None:
         """Transform and commit side by side, each in order, until cancelled."""
@@ -169,16 +189,23 @@ class Processor:
             except StoreError:
                 await asyncio.sleep(STORE_RETRY_SECS)  # the store has said so itself
                 continue
+            await self._going.wait()
             handoffs = await self._transformer.hand_offs(self._plan(), messages)
             await self._ready.put(Batch(messages, handoffs))
 
     async def _commit(self) -> None:
         while True:
             batch = await self._ready.get()
-            ids = await self._hand_on(batch.handoffs)
-            for message, handoff, delivery_ids in zip(batch.messages, batch.handoffs, ids, strict=True):
-                self._after(message, handoff, delivery_ids)
-            self.backlog.handed_on(batch.messages)
+            if self._ending:
+                return
+            self._at_rest.clear()
+            try:
+                ids = await self._hand_on(batch.handoffs)
+                for message, handoff, delivery_ids in zip(batch.messages, batch.handoffs, ids, strict=True):
+                    self._after(message, handoff, delivery_ids)
+                self.backlog.handed_on(batch.messages)
+            finally:
+                self._at_rest.set()
 
     async def _hand_on(self, handoffs: list[Handoff]) -> list[list[int]]:
         """T2, tried until it holds: a later batch must not overtake this one."""
@@ -198,7 +225,9 @@ class AfterHandOn:
         clock: Clock,
         responder: Responder,
         dispatch: Callable[[Message, NewDelivery, int], None],
+        on_parked: Callable[[], None],
     ) -> None:
+        self._on_parked = on_parked
         self._emit = emit
         self._clock = clock
         self._responder = responder
@@ -235,4 +264,12 @@ class AfterHandOn:
         failures = {one.route: one for one in handoff.deliveries if one.state is DeliveryState.DEAD}
         for route, one in failures.items():
             self._emit(RouteFailed(message.channel, message.id, route, one.cause, one.text))
+        self._tell_parked(message, handoff)
         return "; ".join(one.text for one in failures.values())
+
+    def _tell_parked(self, message: Message, handoff: Handoff) -> None:
+        """What waits for a mapping is no failure to tell the sender of: nothing of it is the sender's to mend."""
+        for one in handoff.deliveries:
+            if one.unmapped:
+                self._emit(DeliveryParked(one.destination, one.route, message.id, one.unmapped.table))
+                self._on_parked()

@@ -23,8 +23,17 @@ def pause_secs(policy: Retry, attempt: int, retry_after: float | None, chance: f
     return min(pause, policy.cap_secs)
 
 
-def is_exhausted(policy: Retry, attempt: int, first_tried_at: int, now: int) -> bool:
-    """Whether the attempt just made was the last one: by count, or by time since the first one."""
+def is_exhausted(policy: Retry, attempt: int, tried_secs: float) -> bool:
+    """Whether the attempt just made was the last one: by count, or by the seconds that were spent on trying."""
     if policy.attempts and attempt >= policy.attempts:
         return True
-    return now - first_tried_at >= policy.give_up_secs * MICROSECONDS
+    return tried_secs >= policy.give_up_secs
+
+
+def tried_before_secs(policy: Retry, attempts: int, first_tried_at: int, now: int) -> float:
+    """Seconds that an earlier run spent on ``attempts`` attempts, the first of them at ``first_tried_at``.
+
+    By wall time, as nothing else outlives a run; but no more than so many attempts can have taken. What goes beyond
+    that is a clock that was set, or a daemon that was off: neither is a reason to give up.
+    """
+    return min(max(now - first_tried_at, 0) / MICROSECONDS, attempts * policy.cap_secs)

@@ -111,6 +111,10 @@ class Routes:
         """The route of that name; KeyError when this generation has none."""
         return self._by_name[name]
 
+    def ways(self) -> dict[str, list[str]]:
+        """The routes in service, each with its destinations."""
+        return {name: route.options.to for name, route in self._by_name.items() if route.options.enabled}
+
     def matching(self, subject: Subject) -> list[Route]:
         """The routes that want the message, in the order of routes.yaml. Raises FormatError when a route must look
         inside a body that cannot be parsed."""

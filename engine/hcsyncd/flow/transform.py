@@ -6,17 +6,18 @@ Pure but for the workers' pipe: a re-run after a crash gives the same hand-offs,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from hcsyncd.config.model import Channel, RouteOptions
 from hcsyncd.errors import FormatError
+from hcsyncd.flow.keys import KeyReader
 from hcsyncd.flow.route import Routes, Subject
 from hcsyncd.formats.format import Format
-from hcsyncd.message import NAME_HEADER, DeliveryState, Message, MessageState
+from hcsyncd.message import NAME_HEADER, BusinessKeys, DeliveryState, Message, MessageState
 from hcsyncd.plugins.job import Dropped, Failed, Job, Made, MadeOut, Passed, Step, StepResult
 from hcsyncd.plugins.pool import WorkerPool
-from hcsyncd.store.ports import Handoff, NewDelivery
+from hcsyncd.store.ports import Handoff, NewDelivery, Unmapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,12 @@ class Plan:
     channels: Mapping[str, Channel]
     formats: Mapping[str, Format]
     now: Callable[[], int] = lambda: 0  # 0: deliveries are dated by their commit
+    keys: Mapping[str, KeyReader] = field(default_factory=dict)  # of the destinations that declare business keys
+
+    def keys_of(self, destination: str, body: bytes) -> BusinessKeys:
+        """What a destination's messages are found by, in this one; () where it declares nothing."""
+        reader = self.keys.get(destination)
+        return reader.read(body) if reader else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +49,10 @@ class Routed:
 class Transformer:
     """Turns messages of one source channel into hand-offs, in their order."""
 
-    def __init__(self, pool: WorkerPool) -> None:
+    def __init__(self, pool: WorkerPool, *, background: bool = False) -> None:
+        """In the ``background``, live messages go first."""
         self._pool = pool
+        self._background = background
 
     async def hand_offs(self, plan: Plan, messages: Sequence[Message]) -> list[Handoff]:
         """One hand-off for each message, in order. Never fails for what a message holds: that makes a dead letter."""
@@ -76,7 +85,8 @@ class Transformer:
             else:
                 results[message.id] = tuple(Passed() for _ in one.steps)
         if jobs:
-            for job, result in zip(jobs, await self._pool.run(plan.generation, jobs), strict=True):
+            found = await self._pool.run(plan.generation, jobs, background=self._background)
+            for job, result in zip(jobs, found, strict=True):
                 results[job.message_id] = result
         return results
 
@@ -102,7 +112,8 @@ def _step(route: RouteOptions) -> Step:
 
 
 def _deliveries(plan: Plan, subject: Subject, step: Step, result: Passed | Made | Failed) -> Iterator[NewDelivery]:
-    """What one route hands on. A failed route leaves one dead letter for each of its destinations."""
+    """What one route hands on. A failed route leaves one dead letter for each of its destinations; one whose lookup
+    found no entry leaves one parked delivery for each."""
     message = subject.message
     route = plan.routes.named(step.route)
     for destination in plan.routes.destinations(route, message):
@@ -119,6 +130,8 @@ def _deliveries(plan: Plan, subject: Subject, step: Step, result: Passed | Made 
                     type=message.keys.type,
                     control_id=message.keys.control_id,
                     created_at=plan.now(),
+                    generation=plan.generation,
+                    business_keys=plan.keys_of(destination, message.body),
                 )
             case Failed():
                 yield NewDelivery(
@@ -128,9 +141,11 @@ def _deliveries(plan: Plan, subject: Subject, step: Step, result: Passed | Made 
                     content_type="",
                     key=key,
                     created_at=plan.now(),
-                    state=DeliveryState.DEAD,
+                    generation=plan.generation,
+                    state=DeliveryState.PARKED if result.table else DeliveryState.DEAD,
                     cause=result.cause,
                     text=result.text,
+                    unmapped=Unmapped(result.table, result.missing) if result.table else None,
                 )
             case Made():
                 outs = (out for out in result.outs if out.to in ("", destination))
@@ -152,5 +167,7 @@ def _made(plan: Plan, route: str, destination: str, lane: str, key: str, out: Ma
         type=out.type,
         control_id=out.control_id,
         created_at=plan.now(),
+        generation=plan.generation,
         headers={**out.headers, NAME_HEADER: out.name} if out.name else out.headers,
+        business_keys=plan.keys_of(destination, out.body),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -88,6 +88,10 @@ class DelimitedDocument:
         column = self._column(name)
         rows = self._rows[number - 1 : number] if number else self._rows
         return [row.values[column] for row in rows if 0 <= column < len(row.values)]
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        for number, row in enumerate(self.rows, 1):
+            yield from ((f"row[{number}].{name}", value) for name, value in row.items() if value)
 
     def set(self, path: str, value: str) -> None:
         """Write a value; columns missing before it become empty. Raises FormatError (``bad-path``) when the row or the

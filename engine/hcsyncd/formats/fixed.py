@@ -6,7 +6,7 @@ Rows count from 1; blank lines are no rows. Positions and lengths count characte
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal, Self
@@ -75,6 +75,10 @@ class FixedDocument:
         column = self._column(name, path)
         rows = self._rows[number - 1 : number] if number else self._rows
         return [_read(line, column) for line in rows]
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        for number, row in enumerate(self.rows, 1):
+            yield from ((f"row[{number}].{name}", value) for name, value in row.items() if value)
 
     def set(self, path: str, value: str) -> None:
         """Write a value, padded; the rest of the line stays. Raises FormatError: ``bad-path``, ``bad-value`` when it

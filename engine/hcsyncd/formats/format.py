@@ -62,6 +62,10 @@ class Document(Protocol):
         """Every value at ``path``, over repetitions."""
         ...
 
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """Every value there is, with the path that leads to it, in order. What is empty is left out."""
+        ...
+
     def to_bytes(self) -> bytes:
         """Render; a document that was not changed renders the bytes it was read from."""
         ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,7 @@ DECODER = msgspec.json.Decoder(float_hook=Decimal)
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 EVERY = "*"
 STEP = re.compile(r'(?:^|\.)([^.\[\]"]+)|\[(?:([0-9]+)|(\*)|"((?:[^"\\]|\\.)*)")\]')
+_PLAIN_KEY = re.compile(r'[^.\[\]"]+')
 AT = re.compile(r"byte ([0-9]+)")
 
 Step = str | int  # a key, an index counted from 0; EVERY in a tuple of its own
@@ -59,6 +61,10 @@ class JsonDocument:
     def all(self, path: str) -> list[str]:
         """The values at ``path`` as text, over every ``[*]`` in it."""
         return [_text(value) for value in _reach([self._root], parse_json_path(path)) if value is not None]
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """Every text, number, true and false, and every empty object and list, with its path."""
+        return _entries(self._root, "")
 
     def value(self, path: str = "") -> Any:
         """The first value at ``path`` as Python has it (numbers with a fraction as Decimal), None when nothing is
@@ -129,6 +135,19 @@ def parse_json_path(path: str) -> Steps:
         text = f"{path!r} is not a path into JSON such as order.lines[0].item (stopped at character {position + 1})"
         raise FormatError("bad-path", text)
     return tuple(steps)
+
+
+def _entries(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            step = key if _PLAIN_KEY.fullmatch(key) else None
+            quoted = re.sub(r'(["\\])', r"\\\1", key)
+            yield from _entries(part, f'{path}["{quoted}"]' if step is None else f"{path}.{step}" if path else step)
+    elif isinstance(value, list) and value:
+        for number, part in enumerate(value):
+            yield from _entries(part, f"{path}[{number}]")
+    elif value is not None and value != "":
+        yield path, _text(value)
 
 
 def _reach(values: list[Any], steps: Steps) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -53,6 +54,9 @@ class TextDocument:
         if path == "text":
             return [self._text]
         return self.lines if number is None else self.lines[number - 1 : number]
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        return ((f"line[{number}]", line) for number, line in enumerate(self.lines, 1) if line)
 
     def set(self, path: str, value: str) -> None:
         """Write the text, or a line that is there."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from xml.dom.minidom import Document as Tree, Element, Text
@@ -74,6 +76,11 @@ class XmlDocument:
             attributes = (_attribute(element, place.attribute) for element in found)
             return [element.getAttribute(name) for element, name in zip(found, attributes, strict=True) if name]
         return [_text(element) for element in found]
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """Every attribute and every text, with its path."""
+        root = self._tree.documentElement
+        return _entries(root, root.tagName) if root is not None else iter(())
 
     def set(self, path: str, value: str) -> None:
         """Write the text of an element, in place of all that is in it, or an attribute. The last element on the way
@@ -185,6 +192,20 @@ def parse_xml_path(path: str) -> XmlPath:
         name, _, place = part.rstrip("]").partition("[")
         steps.append(Step(name, int(place or 0)))
     return XmlPath(tuple(steps), attribute[2:] if attribute else "")
+
+
+def _entries(element: Element, path: str) -> Iterator[tuple[str, str]]:
+    for name, value in element.attributes.items():
+        if value and name != "xmlns" and not name.startswith("xmlns:"):
+            yield f"{path}/@{name}", value
+    if text := _text(element):
+        yield path, text
+    counted: Counter[str] = Counter()
+    for child in element.childNodes:
+        if isinstance(child, Element):
+            counted[child.tagName] += 1
+            place = f"[{counted[child.tagName]}]" if counted[child.tagName] > 1 else ""
+            yield from _entries(child, f"{path}/{child.tagName}{place}")
 
 
 def _is_named(element: Element, step: Step) -> bool:

@@ -26,6 +26,14 @@ class EventBus:
         self._subscribers.append((subscriber, wants or _everything))
         self._audiences.clear()
 
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """What is being emitted may still reach it. ValueError when it is not subscribed."""
+        before = len(self._subscribers)
+        self._subscribers = [(known, wants) for known, wants in self._subscribers if known != subscriber]
+        if len(self._subscribers) == before:
+            raise ValueError("this subscriber is not subscribed")
+        self._audiences.clear()
+
     def emit(self, event: Event) -> None:
         """Hand an event to every subscriber. One that raises is reported once on standard error, and harms no
         other."""

@@ -50,6 +50,16 @@ class Metrics:
         for feed in self._feeds.get(type(event), ()):
             feed(event)
 
+    def counted(self, name: str, label: str) -> dict[str, float]:
+        """What a counter stands at, by one of its labels."""
+        sums: dict[str, float] = {}
+        for series in self._series:
+            if series.metric.name == name and isinstance(series, _Counter):
+                place = series.metric.labels.index(label)
+                for key, value in series.values().items():
+                    sums[key[place]] = sums.get(key[place], 0.0) + value
+        return sums
+
     def render(self, readings: Readings) -> bytes:
         """The text of a scrape. ``readings`` are the gauges that no event feeds. May run in a thread."""
         registry = CollectorRegistry()
@@ -137,6 +147,9 @@ class _Counter:
         self.metric = metric
         self.key = _Keys(metric.labels)
         self._numbers: dict[Labels, _Number] = {} if metric.labels else {(): _Number()}
+
+    def values(self) -> dict[Labels, float]:
+        return {key: number.value for key, number in self._numbers.items()}
 
     def adder(self, key: Labels, value: float | str) -> Add:
         number = self._numbers.setdefault(key, _Number())

@@ -70,8 +70,9 @@ class Context:
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     def lookup(self, table: str, code: str, default: str | None = None) -> str:
-        """The entry for ``code`` in ``mapping/<table>``. Without a default, a missing entry raises UnmappedCode and
-        makes the message a dead letter that names table and code."""
+        """The entry for ``code`` in ``mapping/<table>``. Without a default, a missing entry raises UnmappedCode: what
+        the route was to send is parked, under a task that names table and code, until the entry is there. A table that
+        is not there at all makes a dead letter."""
         entries = self.tables.get(table)
         if entries is None:
             raise UnmappedCode(
@@ -79,7 +80,7 @@ class Context:
             )
         found = entries.get(code, default)
         if found is None:
-            raise UnmappedCode(f"mapping table {table!r} has no entry for {code!r}")
+            raise UnmappedCode(f"mapping table {table!r} has no entry for {code!r}", table, code)
         return found
 
 

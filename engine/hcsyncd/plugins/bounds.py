@@ -6,6 +6,7 @@ import math
 import os
 import resource
 import signal
+import sys
 import time
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,7 @@ from hcsyncd.plugins.wire import EXIT_TIMEOUT
 
 LAST_WARNING_SECS = 0.5  # between the end of a step's time and the end of a worker whose step does not stop
 LONGEST_TICK_SECS = 0.25
+_FORKS = frozenset({"os.fork", "os.forkpty"})  # audit events
 
 
 class Alarm:
@@ -68,6 +70,17 @@ def bound_memory(limit_bytes: int) -> None:
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def forbid_forks() -> None:
+    """Let no code of this process fork it: a copy would answer the daemon too, and its answers would be taken for those
+    of other messages. Other programs can still be started."""
+    sys.addaudithook(_refuse_fork)
+
+
+def _refuse_fork(event: str, _: tuple[object, ...]) -> None:
+    if event in _FORKS:
+        raise PermissionError("a transform may not fork its worker process")
 
 
 def child_environment() -> dict[str, str]:

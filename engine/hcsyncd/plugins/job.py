@@ -92,11 +92,14 @@ class Dropped(Struct, frozen=True, array_like=True, tag=2, gc=False):
 
 class Failed(Struct, frozen=True, array_like=True, tag=3, gc=False):
     """The step failed. ``cause`` is a stable code, ``text`` names file, line and error and holds nothing of the body;
-    ``rejected`` when a transform refused the message on purpose: then ``text`` is its reason for the sender."""
+    ``rejected`` when a transform refused the message on purpose: then ``text`` is its reason for the sender. ``table``
+    and ``missing`` name the lookup that found no entry, where it was one."""
 
     cause: str
     text: str
     rejected: bool = False
+    table: str = ""
+    missing: str = ""
 
 
 StepResult = Passed | Made | Dropped | Failed

@@ -34,12 +34,13 @@ class Batch:
     """Jobs on their way through a worker. ``answered`` is done when every job has its results, or when the worker was
     lost: then with as many results as there were, and ``lost`` says why there are no more."""
 
-    __slots__ = ("alone", "answered", "generation", "jobs", "lost", "results")
+    __slots__ = ("alone", "answered", "background", "generation", "jobs", "lost", "results")
 
-    def __init__(self, generation: int, jobs: Sequence[Job], *, alone: bool = False) -> None:
+    def __init__(self, generation: int, jobs: Sequence[Job], *, alone: bool = False, background: bool = False) -> None:
         self.generation = generation
         self.jobs = jobs
         self.alone = alone  # nothing else is handed to the worker beside it
+        self.background = background  # it waits until nothing else does
         self.results: list[tuple[StepResult, ...]] = []
         self.lost = ""
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()

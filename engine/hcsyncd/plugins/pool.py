@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -86,16 +85,16 @@ class WorkerPool:
     async def load(
         self,
         generation: int,
-        folder: Path,
+        sources: Sources,
         tables: Mapping[str, Mapping[str, str]],
         formats: Mapping[str, FormatSpec],
     ) -> None:
-        """Load the plug-ins of ``folder`` (a site's ``transforms/``), as its files are now, in every worker and in
-        those that are started later. ``formats`` says how the bodies of each source channel are read. Raises
-        FaultyPlugins, or PluginError when no worker can load it; nothing stays loaded then."""
+        """Load the plug-ins of a site's ``transforms/`` in every worker and in those that are started later.
+        ``formats`` says how the bodies of each source channel are read. Raises FaultyPlugins, or PluginError when no
+        worker can load it; nothing stays loaded then."""
         load = Load(
             generation,
-            Sources.read(folder),
+            sources,
             {name: dict(table) for name, table in tables.items()},
             {channel: (kind, dict(options)) for channel, (kind, options) in formats.items()},
         )
@@ -107,16 +106,20 @@ class WorkerPool:
             await self.forget(generation)
             raise
 
-    async def run(self, generation: int, jobs: Sequence[Job]) -> list[tuple[StepResult, ...]]:
+    async def run(
+        self, generation: int, jobs: Sequence[Job], *, background: bool = False
+    ) -> list[tuple[StepResult, ...]]:
         """Run a batch; for each job the results of its steps, in order. Whatever a plug-in does is a result and no
         error. Raises PluginError when the pool is stopped. The caller bounds how much it asks for at once; batches of
-        different channels take turns."""
+        different channels take turns. One in the ``background`` waits until no other batch does, and takes one worker
+        at most, however many are free."""
         if not jobs:
             return []
-        batch = Batch(generation, jobs)
+        batch = Batch(generation, jobs, background=background)
         await self._answer(batch)
         for job in jobs[len(batch.results) :]:
-            batch.results.append(tuple([await self._run_alone(generation, job, step) for step in job.steps]))
+            steps = [await self._run_alone(generation, job, step, background=background) for step in job.steps]
+            batch.results.append(tuple(steps))
         return batch.results
 
     async def forget(self, generation: int) -> None:
@@ -140,8 +143,8 @@ class WorkerPool:
         self._deal()
         await batch.answered
 
-    async def _run_alone(self, generation: int, job: Job, step: Step) -> StepResult:
-        batch = Batch(generation, [replace(job, steps=(step,))], alone=True)
+    async def _run_alone(self, generation: int, job: Job, step: Step, *, background: bool) -> StepResult:
+        batch = Batch(generation, [replace(job, steps=(step,))], alone=True, background=background)
         await self._answer(batch)
         return batch.results[0][0] if batch.results else _blame(batch.lost, step, self._time_limit_secs)
 
@@ -152,8 +155,14 @@ class WorkerPool:
                 if len(link.in_hand) > depth or (link.in_hand and link.in_hand[0].alone):
                     continue
                 batch = self._queue.take(idle=not link.in_hand)
+                if batch is None and not link.in_hand and not self._is_behind():
+                    batch = self._queue.take_from_behind()
                 if batch is not None:
                     link.run(batch)
+
+    def _is_behind(self) -> bool:
+        """Whether a worker is at a batch of the background."""
+        return any(batch.background for link in self._links for batch in link.in_hand)
 
     async def _keep(self, number: int) -> None:
         """Keep one worker process running, as long as this task is not cancelled."""
@@ -219,17 +228,21 @@ class WorkerPool:
 
 
 class _Queue:
-    """Batches that wait for a worker: a lane for each channel, the lanes take turns; jobs to be run alone go first."""
+    """Batches that wait for a worker: a lane for each channel, the lanes take turns; jobs to be run alone go first, and
+    those of the background last."""
 
     def __init__(self) -> None:
         self._alone: deque[Batch] = deque()
+        self._behind: deque[Batch] = deque()
         self._lanes: dict[str, deque[Batch]] = {}  # in the order of their turns; none is empty
 
     def __len__(self) -> int:
         return len(self._alone) + sum(map(len, self._lanes.values()))
 
     def put(self, batch: Batch) -> None:
-        if batch.alone:
+        if batch.background:
+            self._behind.append(batch)
+        elif batch.alone:
             self._alone.append(batch)
         else:
             self._lanes.setdefault(batch.jobs[0].channel, deque()).append(batch)
@@ -237,6 +250,9 @@ class _Queue:
     def put_back(self, batches: Sequence[Batch]) -> None:
         """Batches that were taken and not begun, in their order."""
         for batch in reversed(batches):
+            if batch.background:
+                self._behind.appendleft(batch)
+                continue
             self._lanes.setdefault(batch.jobs[0].channel, deque()).appendleft(batch)
 
     def take(self, *, idle: bool) -> Batch | None:
@@ -258,9 +274,17 @@ class _Queue:
                 return batch
         return None
 
+    def take_from_behind(self) -> Batch | None:
+        """The next batch of the background, for a worker that is idle while nothing else waits."""
+        while self._behind:
+            batch = self._behind.popleft()
+            if not batch.answered.done():
+                return batch
+        return None
+
     def close(self) -> None:
         """Fail everything that waits."""
-        while batch := self.take(idle=True):
+        while batch := self.take(idle=True) or self.take_from_behind():
             batch.answered.set_exception(PluginError("the worker pool was stopped"))
 
 

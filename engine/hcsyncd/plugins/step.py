@@ -14,6 +14,7 @@ from hcsyncd.errors import (
     TransformError,
     TransformMemory,
     TransformTimeout,
+    UnmappedCode,
 )
 from hcsyncd.formats.format import Format
 from hcsyncd.formats.registry import FORMATS
@@ -25,6 +26,7 @@ from hcsyncd.plugins.loader import Plugin, Plugins, Sources, innermost_frame
 Tables = Mapping[str, Mapping[str, str]]
 
 MAX_TEXT = 400  # characters of a failure's text
+MAX_CODE = 100  # what is longer is no code, and nobody will enter it
 JSON_TYPE = "application/json"
 WANTED = "return Out, a list of Out, Drop or Reject"
 
@@ -125,10 +127,17 @@ def failure(error: BaseException, sources: Sources, function: Plugin | None, bod
             return Failed(error.reason, _cut(f"{place}: {error}"))
         case PluginError():
             return Failed(error.code, _cut(str(error)))
+        case UnmappedCode(table=str(table), missing=str(missing)) if table and _is_code(missing):
+            return Failed(error.code, _cut(f"{place}: {error}"), table=table, missing=missing)
         case HcsyncdError():
             return Failed(error.code, _cut(f"{place}: {error}"))
     said = blotted(str(error)[:MAX_TEXT], body)
     return Failed(TransformError.code, _cut(f"{place}: {type(error).__name__}" + (f": {said}" if said else "")))
+
+
+def _is_code(text: str) -> bool:
+    """Whether a person could enter it into a table."""
+    return 0 < len(text) <= MAX_CODE and text.isprintable()
 
 
 def _first_line(function: Plugin | None, sources: Sources) -> str:

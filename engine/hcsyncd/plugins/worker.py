@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from hcsyncd.errors import HcsyncdError, PluginError
 from hcsyncd.formats.format import Format
 from hcsyncd.formats.registry import FORMATS
-from hcsyncd.plugins.bounds import Alarm, bound_memory
+from hcsyncd.plugins.bounds import Alarm, bound_memory, forbid_forks
 from hcsyncd.plugins.job import Failed, Job, Step, StepResult
 from hcsyncd.plugins.loader import FaultyPlugins, Plugins, load_plugins, unload
 from hcsyncd.plugins.step import Tables, failure, run_step
@@ -155,6 +155,7 @@ def main(arguments: list[str]) -> int:
     try:
         with socket.socket(fileno=descriptor) as connection:
             bound_memory(memory_limit_bytes)
+            forbid_forks()
             Worker(connection, time_limit_secs).serve()
     except MemoryError:
         os._exit(EXIT_MEMORY)

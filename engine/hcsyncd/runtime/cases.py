@@ -21,12 +21,13 @@ from hcsyncd.formats.format import Answer, Format, Peek, Verdict
 from hcsyncd.message import DeliveryState, Message, MessageState
 from hcsyncd.plugins.pool import WorkerPool
 from hcsyncd.runtime.difference import Leaving, differences, shown
-from hcsyncd.runtime.site import TRANSFORMS, Generation, build_generation
+from hcsyncd.runtime.site import Generation, build_generation, transform_sources
 from hcsyncd.store.ports import Handoff, NewDelivery
 
 ARRIVED_AT = (
     1_767_225_600_000_000  # 2026-01-01T00:00:00Z: every case's message arrives then, so that a re-run is the same
 )
+MESSAGE_ID = 1  # of every case: it does not matter which others are run beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +94,24 @@ async def _outcomes(generation: Generation, reads: Sequence[_Read]) -> list[_Out
     }
     await pool.start()
     try:
-        await pool.load(generation.number, site.folder / TRANSFORMS, site.tables, formats)
+        await pool.load(generation.number, transform_sources(site), site.tables, formats)
         transformer = Transformer(pool)
         plan = Plan(generation.number, "cases", generation.routes, site.channels, generation.formats)
-        return [_Outcome(read, await _handoff(transformer, plan, read, number)) for number, read in enumerate(reads, 1)]
+        return [_Outcome(read, await _handoff(transformer, plan, read)) for read in reads]
     finally:
         await pool.stop()
 
 
-async def _handoff(transformer: Transformer, plan: Plan, read: _Read, number: int) -> Handoff:
+async def _handoff(transformer: Transformer, plan: Plan, read: _Read) -> Handoff:
     if isinstance(read.peek, FormatError):
-        return Handoff(number, MessageState.DEAD, cause=read.peek.reason, text=str(read.peek))
+        return Handoff(MESSAGE_ID, MessageState.DEAD, cause=read.peek.reason, text=str(read.peek))
     message = Message(
-        id=number,
+        id=MESSAGE_ID,
         channel=read.case.channel,
         received_at=ARRIVED_AT,
         keys=read.peek.keys,
         body=read.case.message,
-        trace=number,
+        trace=MESSAGE_ID,
         only_route=read.case.route,
     )
     return (await transformer.hand_offs(plan, [message]))[0]
@@ -131,6 +132,8 @@ def _problems(outcome: _Outcome, generation: Generation) -> Iterator[str]:
         yield from _rejected_problems(case.rejected, handoff)
     elif case.failed is not None:
         yield from _failed_problems(case.failed, handoff)
+    elif case.parked is not None:
+        yield from _parked_problems(case.parked, handoff)
     elif case.unrouted and handoff.state is not MessageState.UNROUTED:
         yield f"expected that no route wants it, but {_said(handoff)}"
     if case.acknowledge:
@@ -142,7 +145,7 @@ def _problems(outcome: _Outcome, generation: Generation) -> Iterator[str]:
 def _dropped_problems(pattern: str, handoff: Handoff, generation: Generation) -> Iterator[str]:
     if handoff.state is not MessageState.FILTERED:
         yield f"expected to be dropped, but {_said(handoff)}"
-    for reason in _drop_reasons(handoff, generation):
+    for reason in drop_reasons(handoff, generation):
         if not fnmatchcase(reason, pattern):
             yield f"dropped for {reason!r}, expected {pattern!r}"
 
@@ -161,6 +164,14 @@ def _failed_problems(cause: str, handoff: Handoff) -> Iterator[str]:
         yield f"expected to fail with {cause}, but {_said(handoff)}"
 
 
+def _parked_problems(pattern: str, handoff: Handoff) -> Iterator[str]:
+    codes = [f"{one.unmapped.table}/{one.unmapped.code}" for one in handoff.deliveries if one.unmapped]
+    if not codes:
+        yield f"expected to wait for a mapping, but {_said(handoff)}"
+    elif not any(fnmatchcase(code, pattern) for code in codes):
+        yield f"waits for {', '.join(dict.fromkeys(codes))}, expected {pattern}"
+
+
 def _expectation_problems(outcome: _Outcome, generation: Generation) -> Iterator[str]:
     """Compare, for each destination, the envelopes that leave with those expected, in their order."""
     case, handoff = outcome.read.case, outcome.handoff
@@ -169,7 +180,7 @@ def _expectation_problems(outcome: _Outcome, generation: Generation) -> Iterator
     leaving = [
         Leaving(one.destination, case.message if one.body is None else one.body)
         for one in handoff.deliveries
-        if one.state is not DeliveryState.DEAD
+        if one.state is DeliveryState.READY
     ]
     expected = case.expect or ()
     for to in dict.fromkeys([*(one.to for one in expected), *(one.to for one in leaving)]):
@@ -183,7 +194,8 @@ def _expectation_problems(outcome: _Outcome, generation: Generation) -> Iterator
 
 
 def _failures(handoff: Handoff) -> list[NewDelivery]:
-    return [one for one in handoff.deliveries if one.state is DeliveryState.DEAD]
+    """What a route could not make: dead letters, and what waits for a mapping."""
+    return [one for one in handoff.deliveries if one.state is not DeliveryState.READY]
 
 
 def _said(handoff: Handoff) -> str:
@@ -203,7 +215,7 @@ def _said(handoff: Handoff) -> str:
     )
 
 
-def _drop_reasons(handoff: Handoff, generation: Generation) -> list[str]:
+def drop_reasons(handoff: Handoff, generation: Generation) -> list[str]:
     """The reasons alone; the hand-off names the route before each: ``route: reason; route: reason``."""
     if handoff.state is not MessageState.FILTERED:
         return []
@@ -223,7 +235,9 @@ def _acknowledgement(outcome: _Outcome, generation: Generation) -> str:
     if case.acknowledge.startswith("C"):
         return _code_of(peek.accept_reply(accepted), channel_format)
     decided_at_once = generation.site.channels[case.channel].options.acknowledge is Acknowledge.STORED
-    bad = not decided_at_once and (outcome.handoff.state is MessageState.DEAD or bool(_failures(outcome.handoff)))
+    is_dead = outcome.handoff.state is MessageState.DEAD
+    is_dead = is_dead or any(one.state is DeliveryState.DEAD for one in outcome.handoff.deliveries)
+    bad = not decided_at_once and is_dead
     answer = Answer(Verdict.ERROR, ARRIVED_AT, "1") if bad else accepted
     return _code_of(peek.application_reply(answer), channel_format)
 

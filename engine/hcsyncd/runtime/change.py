@@ -37,7 +37,7 @@ class Change:
         return [
             channel
             for name, channel in sources(self.new).items()
-            if (was := sources(self.old).get(name)) and _is_rebuilt(was, channel)
+            if (was := sources(self.old).get(name)) and is_rebuilt(was, channel)
         ]
 
     @property
@@ -45,7 +45,7 @@ class Change:
         return [
             channel
             for name, channel in destinations(self.new).items()
-            if (was := destinations(self.old).get(name)) and _is_rebuilt(was, channel)
+            if (was := destinations(self.old).get(name)) and is_rebuilt(was, channel)
         ]
 
     def words(self) -> tuple[str, ...]:
@@ -74,7 +74,10 @@ class Change:
         names = sorted(self.old.tables.keys() | self.new.tables.keys())
         for table in (name for name in names if self.old.tables.get(name) != self.new.tables.get(name)):
             yield f"mapping table {table}: changed"
-        if self.old.daemon != self.new.daemon:
+        before, after = dict(self.old.daemon), dict(self.new.daemon)
+        if before.pop("retention") != after.pop("retention"):  # the one that is read again at each run
+            yield "retention: changed"
+        if before != after:
             yield "hcsyncd.yaml: changed; its options take effect at the next start"
         if self.old.transforms != self.new.transforms:
             yield "transforms: changed"
@@ -93,11 +96,12 @@ def destinations(site: Site) -> dict[str, Channel]:
     return {name: channel for name, channel in in_service(site).items() if channel.destination}
 
 
-def _is_rebuilt(old: Channel, new: Channel) -> bool:
+def is_rebuilt(old: Channel, new: Channel) -> bool:
+    """Whether a channel's connections are made anew."""
     return (old.source, old.destination, old.format) != (new.source, new.destination, new.format)
 
 
 def _channel_change(old: Channel, new: Channel) -> str:
-    if _is_rebuilt(old, new):
+    if is_rebuilt(old, new):
         return "connector or format changed; it is built anew"
     return "rules changed; its connections stay" if old.options != new.options else ""

@@ -37,11 +37,17 @@ class WayIn:
         """Close the source, then stop processing; what is not handed on stays received in the store."""
         await self.runner.stop(limit_secs)
         if self.processing is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit_secs):
+                    await self.processor.end()
             self.processing.cancel()
             await asyncio.gather(self.processing, return_exceptions=True)
 
     async def run_dry(self, limit_secs: float) -> None:
-        """Wait until everything that was received is handed on; gives up after ``limit_secs``."""
+        """Wait until everything that was received is handed on; gives up after ``limit_secs``, and at once where a
+        person holds the routing."""
+        if self.processor.held:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_secs):
                 await self.processor.backlog.dry()
@@ -57,8 +63,17 @@ class WayOut:
 
     async def run_dry(self) -> None:
         """Wait until nothing is queued any more, and close the destination."""
-        await self.dispatcher.dry()
-        await self.destination.close()
+        while self.dispatcher.open:
+            await self.dispatcher.dry()
+        await self.end()
+
+    async def end(self) -> None:
+        """Start no more sends, let those under way end, and close the destination."""
+        try:
+            await self.dispatcher.stop(None)
+        finally:
+            await self.dispatcher.stop(0.0)  # where this is cut off, so are they
+            await self.destination.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +115,24 @@ def _connector(kind: str, role: Role) -> Connector:
     return connector
 
 
+def can_ask(channel: Channel) -> bool:
+    """Whether the other side of a destination can be asked what it has."""
+    return channel.destination is not None and bool(getattr(channel.destination.options, "can_ask", False))
+
+
 def terms_of(generation: Generation, channel: Channel, destination: Destination) -> Terms:
     """What a destination's dispatcher is to work by."""
     return Terms(destination, channel.options, _policies(generation.site, channel))
 
 
 def _policies(site: Site, channel: Channel) -> Callable[[str], Policy]:
-    own = Policy(channel.options.retry, channel.options.on_dead)
+    own = Policy(channel.options.retry, channel.options.on_dead, channel.options.on_parked)
     policies = {
-        route.name: Policy(route.options.retry or own.retry, route.options.on_dead or own.on_dead)
+        route.name: Policy(
+            route.options.retry or own.retry,
+            route.options.on_dead or own.on_dead,
+            route.options.on_parked or own.on_parked,
+        )
         for route in site.routes
     }
     return lambda route: policies.get(route, own)

@@ -210,10 +210,10 @@ class ControlServer:
         return await self._carry_out(request["verb"], verb, args, caller)
 
     async def _carry_out(self, name: str, verb: Verb[Any], args: dict[str, Any], caller: Caller) -> bytes:
-        noted = False
+        entry = 0
         try:
             asked = verb.read(args)
-            noted = await self._note(name, verb.access_of(asked), caller, asked)
+            entry = await self._note(name, verb.access_of(asked), caller, asked)
             answer = _line({"ok": True, "result": await verb.run(asked, caller)})
         except HcsyncdError as error:
             code, text = error.code, str(error)
@@ -229,21 +229,19 @@ class ControlServer:
             code, text = "too-large", f"the result is over {self._max_line_bytes} bytes; ask for less"
             answer = _refusal(code, text)
         self._emit(ControlFailed(verb=name, user_id=caller.user_id, code=code, text=text))
-        if noted and self._auditor:
+        if entry and self._auditor:
             with contextlib.suppress(StoreError):  # the store has said so itself, and the command has failed already
-                await self._auditor.note_failure(caller, name, code)
+                await self._auditor.note_failure(caller, name, code, entry)
         return answer
 
-    async def _note(self, name: str, access: Access, caller: Caller, asked: Request) -> bool:
-        """Say that a command was given, and keep it in the audit log where it goes further than a look."""
+    async def _note(self, name: str, access: Access, caller: Caller, asked: Request) -> int:
+        """Say that a command was given, and keep it in the audit log where it goes further than a look. The number of
+        the entry, 0 when there is none."""
         if access is Access.LOOKS:
             self._emit(ControlAsked(verb=name, user_id=caller.user_id))
-            return False
+            return 0
         self._emit(ControlUsed(verb=name, user_id=caller.user_id, access=access))
-        if self._auditor is None:
-            return False
-        await self._auditor.note(caller, name, access, asked)
-        return True
+        return await self._auditor.note(caller, name, access, asked) if self._auditor else 0
 
 
 def _line(answer: dict[str, Any]) -> bytes:

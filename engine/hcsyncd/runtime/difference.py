@@ -43,6 +43,35 @@ def differences(wanted: Expectation, leaving: Leaving, its_format: Format) -> It
         yield from (f"{wanted.to}: {text}" for text in _field_differences(wanted, body, its_format))
 
 
+@dataclass(frozen=True, slots=True)
+class FieldDifference:
+    """One value that two bodies do not share. ``path`` is in the terms of their format, "" where the bodies
+    differ in their writing alone; ``was`` and ``now`` None: nothing is there."""
+
+    path: str
+    was: str | None = field(repr=False)
+    now: str | None = field(repr=False)
+
+
+def field_differences(was: bytes, now: bytes, its_format: Format) -> Iterator[FieldDifference]:
+    """Where two bodies of one format differ, value by value in the order of the first, or, where one of them cannot be
+    read, line by line."""
+    if was == now:
+        return
+    try:
+        before, after = dict(its_format.parse(was).entries()), dict(its_format.parse(now).entries())
+    except FormatError:
+        before, after = _by_line(was), _by_line(now)
+    paths = [path for path in dict.fromkeys([*before, *after]) if before.get(path) != after.get(path)]
+    if not paths:  # blanks, line ends, the order of keys
+        yield FieldDifference("", None, None)
+    yield from (FieldDifference(path, before.get(path), after.get(path)) for path in paths)
+
+
+def _by_line(body: bytes) -> dict[str, str]:
+    return {f"line {number}": line.decode("utf-8", "replace") for number, line in enumerate(_lines(body), 1)}
+
+
 def json_differences(wanted: Any, found: Any, path: str = "$") -> Iterator[str]:
     """Where two JSON values differ, by path: ``$.location.ward is 'W1', expected 'W2'``."""
     if isinstance(wanted, dict) and isinstance(found, dict):

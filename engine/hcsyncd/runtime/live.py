@@ -12,6 +12,8 @@ from typing import Protocol
 
 from hcsyncd.formats.format import Format
 from hcsyncd.message import Delivery
+from hcsyncd.record import Record
+from hcsyncd.store.ports import Alert, Hold
 
 
 class Health(StrEnum):
@@ -19,7 +21,7 @@ class Health(StrEnum):
 
     UP = "up"  # a source listens; a destination took the last it was sent, or nothing was sent yet
     DOWN = "down"  # failed, and is tried again
-    HELD = "held"  # a destination with a lane that waits for a person
+    HELD = "held"  # by a person; or a destination with a lane that waits for one
     OFF = "off"  # enabled: false
 
 
@@ -39,6 +41,8 @@ class DaemonStatus:
     memory_bytes: int  # resident, of the daemon process
     free_bytes: int  # on the disk of the store
     http: str = ""  # address of the operators' HTTP listener, "" when there is none
+    given_up: str = ""  # why the files on disk are not what runs; "" while nothing says so
+    watched_until: int = 0  # when the generation has stood its first minutes; 0: it is not watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class ChannelStatus:
     oldest_at: int = 0  # of the open deliveries; 0: none
     next_try_at: int = 0  # when a destination that is down is tried again
     held_lanes: int = 0
+    holds: tuple[Hold, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,13 @@ class Reloaded:
     warnings: tuple[object, ...] = ()  # findings
 
 
+class Order(Record, frozen=True):
+    """Who wants the configuration changed, and why."""
+
+    author: str  # a user's login name; signal, start
+    reason: str
+
+
 class Live(Protocol):
     """The running daemon, as its operator sees it. Implemented by the composition root."""
 
@@ -75,26 +87,22 @@ class Live(Protocol):
 
     def channels(self) -> Sequence[ChannelStatus]: ...
 
-    def routes(self) -> Mapping[str, Sequence[str]]:
-        """The running generation's routes, each with its destinations."""
+    def alerts(self) -> Sequence[Alert]:
+        """The open ones, the oldest first."""
         ...
 
-    async def reload(self) -> Reloaded:
-        """Raises ConfigError with all findings; what was running goes on then."""
+    def routes(self) -> Mapping[str, Sequence[str]]:
+        """The running generation's routes, each with its destinations."""
         ...
 
     def format_of(self, channel: str) -> Format | None:
         """The format of a source channel; None when the running generation has no such channel."""
         ...
 
-    def wake(self, channel: str) -> None:
-        """New messages of a channel wait in the store: take them."""
-        ...
-
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """Deliveries were opened again: send them."""
         ...
 
-    def release(self, destination: str, lane: str) -> None:
-        """A dead letter of a lane was settled: a lane that stood behind it goes on."""
+    def release(self, destination: str, lane: str, delivery_id: int) -> None:
+        """A delivery was settled by a person: a lane that stood behind it goes on."""
         ...

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from hcsyncd.clock import Clock
 from hcsyncd.config.model import Acknowledge, Channel
-from hcsyncd.connectors.connector import Destination
+from hcsyncd.connectors.connector import Asks, Destination
 from hcsyncd.errors import SourceError
 from hcsyncd.events import Event
 from hcsyncd.flow.deliver import Dispatcher
 from hcsyncd.flow.intake import ChannelIntake, IntakeShared, Rules
+from hcsyncd.flow.keys import key_readers
 from hcsyncd.flow.process import AfterHandOn, Processor
 from hcsyncd.flow.respond import Responder
 from hcsyncd.flow.transform import Plan, Transformer
@@ -21,10 +22,12 @@ from hcsyncd.formats.format import Format
 from hcsyncd.message import Delivery, Envelope, Message, MessageState
 from hcsyncd.plugins.pool import WorkerPool
 from hcsyncd.runtime.change import destinations, sources
-from hcsyncd.runtime.channel import Ground, WayIn, WayOut, terms_of
-from hcsyncd.runtime.site import TRANSFORMS, Generation
+from hcsyncd.runtime.channel import Ground, WayIn, WayOut, can_ask, terms_of
+from hcsyncd.runtime.holding import Holding
+from hcsyncd.runtime.rehearsal import Rehearsal
+from hcsyncd.runtime.site import Generation, transform_sources
 from hcsyncd.runtime.supervisor import SourceRunner
-from hcsyncd.store.ports import NewDelivery
+from hcsyncd.store.ports import HoldKind, NewDelivery
 from hcsyncd.store.store import Store
 
 INTAKE_SHARE = 0.25  # of the drain time, for what sources have in hand; the sends have the rest
@@ -39,6 +42,7 @@ class Works:
     shared: IntakeShared
     ground: Ground
     group: asyncio.TaskGroup  # essential tasks: one that dies ends the daemon
+    holding: Holding
 
 
 class Node:
@@ -50,11 +54,15 @@ class Node:
         self.ways_out: dict[str, WayOut] = {}
         self._retiring: dict[asyncio.Task[None], WayOut] = {}
         self._outgoing: Generation | None = None  # was live before, and may still have batches under way
+        self.holding = works.holding
         self._works = works
         self._transformer = Transformer(works.pool)
         self._plan = self._plan_of(generation)
         self._responder = Responder(works.store.inbox, works.shared.clock, works.shared.control_ids)
-        self._after = AfterHandOn(works.shared.emit, works.shared.clock, self._responder, self._dispatch)
+        self.parked = asyncio.Event()  # set: what is parked, or what it waits for, has changed
+        self._after = AfterHandOn(
+            works.shared.emit, works.shared.clock, self._responder, self._dispatch, self.parked.set
+        )
 
     @property
     def _emit(self) -> Callable[[Event], None]:
@@ -83,12 +91,14 @@ class Node:
             self.begin(way)
 
     async def stop(self, drain_secs: float) -> None:
-        """Close intake, receipt what is in hand, then let sends end within ``drain_secs``."""
+        """Close intake, receipt what is in hand, then let sends end; all within ``drain_secs``."""
+        ends_at = self._clock.monotonic() + drain_secs
         await asyncio.gather(*(way.end(drain_secs * INTAKE_SHARE) for way in self.ways_in.values()))
         for task in self._retiring:
             task.cancel()
         outs = [*self.ways_out.values(), *self._retiring.values()]
-        await asyncio.gather(*(out.dispatcher.stop(drain_secs) for out in outs))
+        left = max(ends_at - self._clock.monotonic(), 0.0)
+        await asyncio.gather(*(out.dispatcher.stop(left) for out in outs))
         await asyncio.gather(*(out.destination.close() for out in outs))
 
     # Parts of a generation, put in place
@@ -100,7 +110,7 @@ class Node:
             name: (channel.format.kind, channel.format.options.model_dump(mode="json"))
             for name, channel in sources(site).items()
         }
-        await self._works.pool.load(generation.number, site.folder / TRANSFORMS, site.tables, formats)
+        await self._works.pool.load(generation.number, transform_sources(site), site.tables, formats)
 
     async def forget(self, generation: Generation) -> None:
         await self._works.pool.forget(generation.number)
@@ -118,6 +128,8 @@ class Node:
             self._responder.settled,
             self._works.group.create_task,
         )
+        if self.holding.is_held(HoldKind.DELIVERY, channel.name):
+            dispatcher.hold()
         out = self.ways_out[channel.name] = WayOut(channel, destination, dispatcher)
         return out
 
@@ -126,6 +138,8 @@ class Node:
         processor = Processor(
             channel.name, lambda: self._plan, self._transformer, store.inbox, store.outbox, self._after
         )
+        if self.holding.is_held(HoldKind.ROUTING, channel.name):
+            processor.hold()
         rules = Rules(channel, generation.formats[channel.name], generation.routes)
         intake = ChannelIntake(rules, store.inbox, self._responder, self._works.shared, processor.backlog.offer)
         way = self.ways_in[channel.name] = WayIn(channel, intake, processor, self.runner(channel, rules.form, intake))
@@ -144,12 +158,19 @@ class Node:
 
     def runner(self, channel: Channel, form: Format, intake: ChannelIntake) -> SourceRunner:
         ground = self._works.ground
-        return SourceRunner(channel.name, lambda: ground.source(channel, form), intake, self._emit)
+        held = self.holding.is_held(HoldKind.RECEIVING, channel.name)
+        return SourceRunner(channel.name, lambda: ground.source(channel, form), intake, self._emit, held=held)
 
     def adopt(self, generation: Generation) -> None:
         """Route by this generation from the next batch on."""
         self.generation = generation
         self._plan = self._plan_of(generation)
+        self.parked.set()
+
+    @property
+    def plan(self) -> Plan:
+        """What messages are routed by now."""
+        return self._plan
 
     def _plan_of(self, generation: Generation) -> Plan:
         return Plan(
@@ -159,17 +180,17 @@ class Node:
             generation.site.channels,
             generation.formats,
             self._clock.now,
+            key_readers(destinations(generation.site), generation.formats),
         )
 
-    async def take_back(self, name: str) -> WayOut | None:
-        """A destination that was to be closed when it had run dry, and is wanted again: never two at once."""
+    async def end_retired(self, name: str) -> None:
+        """A destination that was to be closed when it had run dry is wanted again: its sends end, and what it has not
+        sent is its successor's, from the store. Never two at once."""
         for task, out in list(self._retiring.items()):
             if out.channel.name == name:
                 task.cancel()
                 await asyncio.wait([task])
-                self.ways_out[name] = out
-                return out
-        return None
+                await out.end()
 
     async def settle(self, previous: Generation) -> None:
         """A new generation is live. Batches of the one before may still be under way: it is forgotten with the next."""
@@ -179,27 +200,88 @@ class Node:
 
     # What operators do
 
+    def reachable(self) -> frozenset[str]:
+        """See `flow.replay.Road`."""
+        return frozenset(self.ways_out)
+
+    def offer(self, deliveries: Iterable[Delivery]) -> None:
+        """Send deliveries that a replay just made. Without a dispatcher one stays in the store until its channel is
+        back."""
+        for delivery in deliveries:
+            if out := self.out_of(delivery.destination):
+                out.dispatcher.offer(delivery)
+
+    def rehearsal(self) -> Rehearsal:
+        """What is live now, for what it would make of stored messages."""
+        return Rehearsal(self._works.pool, self._plan)
+
     def requeue(self, deliveries: Iterable[Delivery]) -> None:
         """Send deliveries that were opened again."""
         for delivery in deliveries:
-            if out := self.ways_out.get(delivery.destination):
+            if out := self.out_of(delivery.destination):
                 out.dispatcher.reopen(delivery)
 
-    def release(self, destination: str, lane: str) -> None:
-        """A dead letter of a lane was settled: a lane that stood behind it goes on."""
-        if out := self.ways_out.get(destination):
-            out.dispatcher.release(lane)
+    def release(self, destination: str, lane: str, delivery_id: int) -> None:
+        """A delivery was settled by a person: a lane that stood behind it goes on."""
+        if out := self.out_of(destination):
+            out.dispatcher.release(lane, delivery_id)
 
-    def wake(self, channel: str) -> None:
-        """New messages of a channel are in the store."""
-        if way := self.ways_in.get(channel):
-            way.processor.backlog.look_again()
+    def asked_at(self, destination: str) -> Asks | None:
+        """The destination, where it can be asked what it has."""
+        out = self.ways_out.get(destination)
+        if out is None or not can_ask(out.channel):
+            return None
+        return out.destination if isinstance(out.destination, Asks) else None
+
+    def settled(self, message_id: int, state: MessageState, text: str) -> None:
+        """A message came to stand so by another way than an attempt: its sender may wait to hear of it."""
+        self._responder.settled(message_id, state, text)
+
+    def holdable(self, kind: HoldKind) -> list[str]:
+        """See `runtime.holding.Road`."""
+        is_out = kind is HoldKind.DELIVERY
+        channels = self.generation.site.channels.items()
+        return [name for name, channel in channels if (channel.destination if is_out else channel.source)]
+
+    async def hold(self, kind: HoldKind, channel: str) -> None:
+        """See `runtime.holding.Road`. A channel that is out of service is held when it comes back."""
+        out = self.out_of(channel)
+        if out and kind is HoldKind.DELIVERY:
+            out.dispatcher.hold()
+        way = self.ways_in.get(channel)
+        if way and kind is HoldKind.ROUTING:
+            way.processor.hold()
+        elif way and kind is HoldKind.RECEIVING:
+            await way.runner.hold()
+
+    async def resume(self, kind: HoldKind, channel: str) -> None:
+        """See `runtime.holding.Road`."""
+        out = self.out_of(channel)
+        if out and kind is HoldKind.DELIVERY:
+            out.dispatcher.resume()
+        way = self.ways_in.get(channel)
+        if way and kind is HoldKind.ROUTING:
+            way.processor.resume()
+        elif way and kind is HoldKind.RECEIVING:
+            await way.runner.resume()
+
+    def out_of(self, channel: str) -> WayOut | None:
+        """The destination of that name, in service or to be closed when it has run dry."""
+        out = self.ways_out.get(channel)
+        if out is None and self._retiring:
+            return next((out for out in self._retiring.values() if out.channel.name == channel), None)
+        return out
+
+    def connections(self, channel: str) -> int:
+        """How many peers a source has now; 0 for one that has no connections, or is not there."""
+        way = self.ways_in.get(channel)
+        return getattr(way.runner.source, "connections", 0) if way else 0
 
     # The seams between stages
 
     def _dispatch(self, message: Message, new: NewDelivery, delivery_id: int) -> None:
         """Give a fresh delivery to its dispatcher. Without one it stays in the store until its channel is back."""
-        out = self.ways_out.get(new.destination)
+        out = self.out_of(new.destination)
         if out is None:
             return
         envelope = Envelope(

@@ -20,10 +20,11 @@ RETIRE_SECS = 30.0  # how long a reload waits for a removed source's messages to
 class Reload:
     """One reload of a node. `run` either raises, and everything is as it was, or the new generation is live."""
 
-    def __init__(self, node: Node, site: Site) -> None:
+    def __init__(self, node: Node, site: Site, number: int) -> None:
+        """``number`` is the new generation's; it is above that of any before."""
         self._node = node
         self._old = node.generation
-        self._new = build_generation(node.generation.number + 1, site)
+        self._new = build_generation(number, site)
         self._change = Change(node.generation.site, site)
         self._destinations: dict[str, Destination] = {}  # added and rebuilt, opened
         self._runners: dict[str, SourceRunner] = {}  # rebuilt, started
@@ -71,16 +72,17 @@ class Reload:
         way.runner.keep()
 
     async def _take_away(self, way: WayIn) -> None:
-        del self._node.ways_in[way.channel.name]
         await way.end(RETIRE_SECS)
+        del self._node.ways_in[way.channel.name]
 
     async def _retire_sources(self) -> None:
         """Close what is gone, and let its last messages be handed on by the routes they came in under."""
         for name in self._change.removed_sources:
-            way = self._node.ways_in.pop(name)
+            way = self._node.ways_in[name]
             await way.runner.stop()
             await way.run_dry(RETIRE_SECS)
             await way.end(RETIRE_SECS)
+            del self._node.ways_in[name]  # not before: a stop that cuts this off must find it
 
     def _swap_sources(self) -> None:
         self._node.adopt(self._new)
@@ -101,9 +103,10 @@ class Reload:
 
     async def _swap(self, channel: Channel) -> None:
         destination = self._destinations.get(channel.name)
-        out = self._node.ways_out.get(channel.name) or await self._node.take_back(channel.name)
+        out = self._node.ways_out.get(channel.name)
         if out is None:
             assert destination is not None
+            await self._node.end_retired(channel.name)
             await self._node.add_way_out(channel, self._new, destination).dispatcher.recover()
             return
         before = out.destination

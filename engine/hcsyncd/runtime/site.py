@@ -19,6 +19,7 @@ from hcsyncd.formats.format import Format
 from hcsyncd.formats.registry import build_format
 from hcsyncd.options import Options
 from hcsyncd.plugins.inspection import Inspection, inspect_plugins
+from hcsyncd.plugins.loader import Sources
 
 TRANSFORMS = "transforms"
 
@@ -45,12 +46,14 @@ class Generation:
     routes: Routes
 
 
-def check_site(folder: Path, environment: Mapping[str, str] | None = None) -> Checked:
+def check_site(folder: Path, environment: Mapping[str, str] | None = None, secrets: Path | None = None) -> Checked:
     """Read and check a site: configuration, routes, tables, and the transforms that routes name.
 
-    The transform files are imported in a process of their own. Never raises for what is in the folder.
+    The transform files are imported in a process of their own. Never raises for what is in the folder. ``secrets``:
+    another site's folder, whose secrets these files mean.
     """
-    loaded = load_site(folder, _options_of, _kinds_of, os.environ if environment is None else environment)
+    surroundings = os.environ if environment is None else environment
+    loaded = load_site(folder, _options_of, _kinds_of, surroundings, secrets)
     if not folder.is_dir():
         return Checked(None, loaded.findings)
     inspection = inspect_plugins(folder / TRANSFORMS)
@@ -58,6 +61,13 @@ def check_site(folder: Path, environment: Mapping[str, str] | None = None) -> Ch
     findings.sort(key=lambda finding: finding.order)
     broken = any(finding.level is Level.ERROR for finding in findings)
     return Checked(None if broken else loaded.site, tuple(findings))
+
+
+def transform_sources(site: Site) -> Sources:
+    """The site's transforms as they were read with it, however the files have changed since."""
+    below = f"{TRANSFORMS}/"
+    files = {name.removeprefix(below): content for name, content in site.files.items() if name.startswith(below)}
+    return Sources(str(site.folder / TRANSFORMS), files)
 
 
 def build_generation(number: int, site: Site) -> Generation:

@@ -13,6 +13,7 @@ from hcsyncd.plugins.pool import WorkerPool
 from hcsyncd.runtime.channel import WayIn, WayOut
 from hcsyncd.runtime.live import ChannelStatus, Health
 from hcsyncd.runtime.node import Node
+from hcsyncd.store.ports import Hold
 from hcsyncd.store.store import Store
 
 
@@ -21,12 +22,14 @@ def channel_statuses(node: Node) -> list[ChannelStatus]:
     statuses = []
     for name, channel in sorted(node.generation.site.channels.items()):
         if way := node.ways_in.get(name):
-            statuses.append(_source(way))
+            statuses.append(_source(way, node.holding.of(name)))
         elif out := node.ways_out.get(name):
-            statuses.append(_destination(out))
+            statuses.append(_destination(out, node.holding.of(name)))
         else:
             role, kind = _role(channel)
-            statuses.append(ChannelStatus(name, role, kind, channel.format.kind, Health.OFF))
+            statuses.append(
+                ChannelStatus(name, role, kind, channel.format.kind, Health.OFF, holds=node.holding.of(name))
+            )
     return statuses
 
 
@@ -70,24 +73,28 @@ def _connections(way: WayIn) -> int:
     return getattr(way.runner.source, "connections", 0)
 
 
-def _source(way: WayIn) -> ChannelStatus:
+def _source(way: WayIn, holds: tuple[Hold, ...]) -> ChannelStatus:
     role, kind = _role(way.channel)
     return ChannelStatus(
         way.channel.name,
         role,
         kind,
         way.channel.format.kind,
-        Health.UP if way.runner.is_up else Health.DOWN,
+        Health.HELD if holds else Health.UP if way.runner.is_up else Health.DOWN,
         address=way.runner.address,
         error=way.runner.error,
         connections=_connections(way),
+        holds=holds,
     )
 
 
-def _destination(out: WayOut) -> ChannelStatus:
+def _destination(out: WayOut, holds: tuple[Hold, ...]) -> ChannelStatus:
     role, kind = _role(out.channel)
     dispatcher = out.dispatcher
-    health = Health.DOWN if dispatcher.error else Health.HELD if dispatcher.held_lanes else Health.UP
+    if holds:
+        health = Health.HELD
+    else:
+        health = Health.DOWN if dispatcher.error else Health.HELD if dispatcher.held_lanes else Health.UP
     return ChannelStatus(
         out.channel.name,
         role,
@@ -99,4 +106,5 @@ def _destination(out: WayOut) -> ChannelStatus:
         oldest_at=dispatcher.oldest_at,
         next_try_at=dispatcher.next_try_at,
         held_lanes=dispatcher.held_lanes,
+        holds=holds,
     )

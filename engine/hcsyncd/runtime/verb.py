@@ -73,10 +73,11 @@ Verbs = Mapping[str, Verb[Any]]
 class Auditor(Protocol):
     """Keeps who did what. Told of each command that sees or changes, before it is carried out."""
 
-    async def note(self, caller: Caller, verb: str, access: Access, asked: Request) -> None:
-        """Fails with StoreError when it cannot be kept: the command is not carried out then."""
+    async def note(self, caller: Caller, verb: str, access: Access, asked: Request) -> int:
+        """The number of the entry. Fails with StoreError when it cannot be kept: the command is not carried out
+        then."""
         ...
 
-    async def note_failure(self, caller: Caller, verb: str, code: str) -> None:
-        """A command that was noted could not be carried out."""
+    async def note_failure(self, caller: Caller, verb: str, code: str, entry: int) -> None:
+        """The command that was noted as ``entry`` could not be carried out."""
         ...

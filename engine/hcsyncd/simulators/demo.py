@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from hcsyncd.config.table_edit import enter
 from hcsyncd.errors import HcsyncdError
 from hcsyncd.simulators import report
 from hcsyncd.simulators.ehr import day, play
@@ -22,6 +23,7 @@ PATIENTS = 40
 IN_FILE = 24  # the last messages of the day come as a file
 PLAY_SECS = 8.0  # the day, for those who watch
 FAILS = (0.25, 0.75)  # of the day: between these, the receiver of events answers 503
+OLD_WARD, NEW_WARD, NEW_WARD_VALUE = b"|CARD^", b"|NEU1^", "NE"  # a ward that was opened today
 LIMIT_SECS = 55.0
 SETTLE_SECS = 25.0
 UNDER_WAY = {
@@ -74,10 +76,12 @@ async def _bounded(site: Path, out: Console, play_secs: float) -> int:
 
 async def _tell(hospital: Hospital, out: Console, play_secs: float) -> int:
     sent = await _play_the_day(hospital, out, play_secs)
-    counts = (await hospital.wait("everything that arrived is delivered", SETTLE_SECS, UNDER_WAY))["counts"]["messages"]
-    well = sum(counts.values()) == sent.sent == sum(counts.get(state, 0) for state in ("done", "filtered", "dead"))
-    well = well and hospital.events.is_once and hospital.bed_board.is_in_order
+    counts = (await hospital.quiet("everything that can be delivered is", SETTLE_SECS))["counts"]["messages"]
+    accounted = sum(counts.get(state, 0) for state in ("done", "filtered", "routed", "dead"))
+    well = sum(counts.values()) == sent.sent == accounted
     out.print(report.accounts(sent.by_mllp, sent.by_file, counts))
+    well = await _enter_mapping(hospital, out) and well
+    well = well and hospital.events.is_once and hospital.bed_board.is_in_order
     ward_lists = len(list((hospital.data / "ward_lists").glob("[!.]*")))
     out.print(report.receivers(hospital.events, hospital.bed_board, ward_lists))
     well = await _repair(hospital, out, sent) and well
@@ -86,22 +90,35 @@ async def _tell(hospital: Hospital, out: Console, play_secs: float) -> int:
     return 0 if well else 1
 
 
+async def _enter_mapping(hospital: Hospital, out: Console) -> bool:
+    """Show what waits for the new ward's code, enter it, and see it go; whether nothing is left."""
+    (view,) = await hospital.ask("tasks.list")
+    table, code = view["task"]["table"], view["task"]["code"]
+    enter(hospital.site, table, code, NEW_WARD_VALUE)
+    entered = {"table": table, "code": code, "reason": "opened this morning"}
+    await hospital.ask("mapping.enter", entered)
+    counts = (await hospital.wait("what was parked is delivered", SETTLE_SECS, UNDER_WAY))["counts"]
+    left = len(await hospital.ask("tasks.list"))
+    out.print(report.mapping(view, NEW_WARD_VALUE, counts["messages"], left))
+    return not left and not counts["messages"].get("routed", 0) and not counts["deliveries"].get("parked", 0)
+
+
 async def _repair(hospital: Hospital, out: Console, sent: Day) -> bool:
     """Show the dead letter, put its first segment back, replay it; whether it is delivered now and none is left."""
     letter = (await hospital.ask("dead.list"))[0]
     number = letter["message"]["id"]
     body = base64.b64decode((await hospital.ask("messages.show", {"id": number, "body": True}))["body"])
     out.print(report.dead_letter(letter, body, next(answer for answer in sent.answers if answer != "AA")))
-    copies = (await hospital.ask("dead.replay", {"ids": [number], "body": sent.header + b"\r" + body}))["copies"]
+    copy_id = await hospital.replay({"dead": True, "wanted": {"ids": [number]}, "body": sent.header + b"\r" + body})
     after = await hospital.wait("the repaired message is delivered", SETTLE_SECS, UNDER_WAY)
-    copy = (await hospital.ask("messages.show", {"id": copies[0][1]}))["message"]
+    copy = (await hospital.ask("messages.show", {"id": copy_id}))["message"]
     left = after["counts"]["messages"].get("dead", 0)
     out.print(report.repair(number, sent.header, copy, left))
     return copy["state"] == "done" and not left
 
 
 async def _play_the_day(hospital: Hospital, out: Console, play_secs: float) -> Day:
-    messages = day(PATIENTS)
+    messages = [message.replace(OLD_WARD, NEW_WARD) for message in day(PATIENTS)]
     live, filed = messages[:-IN_FILE], messages[-IN_FILE:]
     broken = next(index for index in range(len(live) // 2, len(live)) if b"|ADT^A01^" in live[index])
     sent = Day(header=live[broken].split(b"\r", 1)[0])

@@ -22,6 +22,8 @@ SITE_PARTS = ("hcsyncd.yaml", "routes.yaml", "channels", "transforms", "mapping"
 START_SECS = 20.0
 STOP_SECS = 10.0
 POLL_SECS = 0.05
+REPLAY_SECS = 30.0
+QUIET_SECS = 0.3  # without any change
 LOG_LINES = 20
 
 
@@ -60,6 +62,37 @@ class Hospital:
                 return status
             if asyncio.get_running_loop().time() > deadline:
                 raise self.failure(f"{what}: not after {timeout_secs:g} s")
+            await asyncio.sleep(POLL_SECS)
+
+    async def quiet(self, what: str, timeout_secs: float) -> Mapping[str, Any]:
+        """Poll the daemon's counts until nothing moves any more; the status seen then."""
+        deadline = asyncio.get_running_loop().time() + timeout_secs
+        before: Mapping[str, Any] = {}
+        while True:
+            status: dict[str, Any] = await self.ask("status")
+            counts = status["counts"]
+            moves = counts["messages"]["received"] or counts["deliveries"]["sending"] or counts["deliveries"]["waiting"]
+            if not moves and counts == before:
+                return status
+            if asyncio.get_running_loop().time() > deadline:
+                raise self.failure(f"{what}: not after {timeout_secs:g} s")
+            before = counts
+            await asyncio.sleep(QUIET_SECS)
+
+    async def replay(self, asked: Mapping[str, Any]) -> int:
+        """Plan a replay of one message, apply the plan, and wait until it is through; the copy."""
+        replay_id = (await self.ask("replays.plan", asked))["id"]
+        await self._until_replay_is(replay_id, "planned")
+        await self.ask("replays.apply", {"id": replay_id})
+        await self._until_replay_is(replay_id, "done")
+        copy_id: int = (await self.ask("replays.items", {"id": replay_id}))[0]["copy_id"]
+        return copy_id
+
+    async def _until_replay_is(self, replay_id: int, state: str) -> None:
+        deadline = asyncio.get_running_loop().time() + REPLAY_SECS
+        while (await self.ask("replays.show", {"id": replay_id}))["replay"]["state"] != state:
+            if asyncio.get_running_loop().time() > deadline:
+                raise self.failure(f"replay {replay_id} is not {state} after {REPLAY_SECS:g} s")
             await asyncio.sleep(POLL_SECS)
 
     def failure(self, text: str) -> DaemonFailed:

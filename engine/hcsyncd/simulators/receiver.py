@@ -82,14 +82,15 @@ class MllpReceiver:
 
     def __init__(self) -> None:
         self.control_ids: list[str] = []
+        self._by_patient: dict[bytes, list[str]] = {}
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self._port = 0
 
     @property
     def is_in_order(self) -> bool:
-        """Whether the messages of `ehr.day` came in the order they were sent."""
-        return self.control_ids == sorted(self.control_ids)
+        """Whether each patient's messages of `ehr.day` came once, in the order they were sent."""
+        return all(control_ids == sorted(set(control_ids)) for control_ids in self._by_patient.values())
 
     @property
     def port(self) -> int:
@@ -140,5 +141,13 @@ class MllpReceiver:
         header = message.split(b"\r", 1)[0].split(b"|")
         control_id = header[9] if len(header) > 9 else b""
         self.control_ids.append(control_id.decode())
+        self._by_patient.setdefault(_patient(message), []).append(control_id.decode())
         answer = b"MSH|^~\\&|BEDBOARD|GENERAL|HCSYNCD|GENERAL|||ACK|R%d|P|2.5.1\rMSA|AA|%b\r"
         return answer % (len(self.control_ids), control_id)
+
+
+def _patient(message: bytes) -> bytes:
+    """PID-3.1, b"" where there is none."""
+    identification = next((line for line in message.split(b"\r") if line.startswith(b"PID|")), b"")
+    fields = identification.split(b"|")
+    return fields[3].split(b"^")[0] if len(fields) > 3 else b""

@@ -26,13 +26,13 @@ def opening() -> RenderableType:
         Text(
             "The daemon runs on a copy of the reference site. Around it stand an EHR, a receiver of events (HTTP), a"
             " bed board (MLLP) and a folder of ward lists. The receiver of events will be closed for a part of the day,"
-            " and one message will come without its first segment."
+            " a ward will be new to the bed board, and one message will come without its first segment."
         ),
     )
 
 
 def accounts(by_mllp: int, by_file: int, counts: Mapping[str, int]) -> RenderableType:
-    """In = delivered + filtered + dead."""
+    """In = delivered + filtered + parked + dead."""
     table = _table("Every message is accounted for", "hcsyncd status")
     table.add_column()
     table.add_column(justify="right")
@@ -41,9 +41,10 @@ def accounts(by_mllp: int, by_file: int, counts: Mapping[str, int]) -> Renderabl
     table.add_section()
     table.add_row("delivered", str(counts.get("done", 0)), "to every destination of their routes")
     table.add_row("filtered", str(counts.get("filtered", 0)), "test patients, dropped on purpose")
+    table.add_row("parked", str(counts.get("routed", 0)), "wait for a ward's code, or behind one that does")
     table.add_row("dead", str(counts.get("dead", 0)), "needs a person")
     table.add_section()
-    total = sum(counts.get(state, 0) for state in ("done", "filtered", "dead"))
+    total = sum(counts.get(state, 0) for state in ("done", "filtered", "routed", "dead"))
     verdict = "adds up" if total == by_mllp + by_file == sum(counts.values()) else f"DOES NOT ADD UP: {dict(counts)}"
     table.add_row("sum", str(total), verdict)
     return _spaced(table)
@@ -58,9 +59,23 @@ def receivers(events: EventReceiver, bed_board: MllpReceiver, ward_lists: int) -
     once = "each once" if events.is_once else "NOT each once"
     told = f"events, {once}; it was closed and answered 503 to {events.refused} attempts"
     table.add_row("events_out", str(sum(events.taken.values())), told)
-    order = "in the order they came" if bed_board.is_in_order else "OUT OF ORDER"
+    order = "each patient's in the order they came" if bed_board.is_in_order else "OUT OF ORDER"
     table.add_row("relay_out", str(len(bed_board.control_ids)), f"messages with two fields changed, {order}")
     table.add_row("ward_lists", str(ward_lists), "files, one a ward and movement")
+    return _spaced(table)
+
+
+def mapping(view: Mapping[str, Any], value: str, counts: Mapping[str, int], left: int) -> RenderableType:
+    """The code that had no mapping, and what came of what waited for it."""
+    task = view["task"]
+    table = _table("The ward that nobody had told the bed board of", "hcsyncd tasks")
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    table.add_row("task", f"{task['id']}: mapping/{task['table']}.csv has no entry for {escape(task['code'])}")
+    table.add_row("parked under it", f"{task['parked']} deliveries; each patient's later ones waited behind")
+    command = f"hcsyncd mapping add {task['table']} {task['code']} {value} --reason 'opened this morning'"
+    table.add_row("mapping entered", escape(command))
+    table.add_row("and gone, in order", f"{counts.get('done', 0)} messages delivered now, {left} tasks left")
     return _spaced(table)
 
 

@@ -11,7 +11,7 @@ from hcsyncd.message import Message, MessageState, ReplyState
 from hcsyncd.store.marks import Marks
 from hcsyncd.store.ports import NO_BYTES, Known, NewMessage, Reply, Stored
 from hcsyncd.store.readers import Readers
-from hcsyncd.store.rows import message_from, render_mapping
+from hcsyncd.store.rows import key_rows, message_from, render_mapping
 from hcsyncd.store.transaction import Transaction
 from hcsyncd.store.writer import Work, Writer
 
@@ -40,7 +40,7 @@ class SqliteInbox:
 
     async def received(self, channel: str, after_id: int, limit: int, max_bytes: int) -> list[Message]:
         rows = await self._readers.up_to(
-            max_bytes, "received_sizes", (channel, after_id, limit), "messages_with_bodies"
+            max_bytes, "received_sizes", lambda: [(channel, after_id, limit)], "messages_with_bodies"
         )
         return [message_from(row) for row in rows]
 
@@ -85,6 +85,7 @@ def _put(transaction: Transaction, group: list[NewMessage]) -> list[Stored | Kno
     bodies: list[tuple[Any, ...]] = []
     messages: list[tuple[Any, ...]] = []
     arrivals: list[tuple[Any, ...]] = []
+    keys: list[tuple[Any, ...]] = []
     for new in group:
         original = known.original_of(new)
         if original is not None:
@@ -103,9 +104,13 @@ def _put(transaction: Transaction, group: list[NewMessage]) -> list[Stored | Kno
         if new.arrival_key:
             known.arrivals[new.arrival_key] = message_id
             arrivals.append((new.arrival_key, message_id))
+        if new.business_keys:
+            keys += key_rows(message_id, 0, new.business_keys)
     transaction.insert("insert_bodies", bodies)
     transaction.insert("insert_messages", messages)
     transaction.insert("insert_arrivals", arrivals)
+    if keys:
+        transaction.insert("insert_business_keys", keys)
     return _with_replies(transaction, answers)
 
 

@@ -12,15 +12,17 @@ import msgspec
 from hcsyncd.errors import StoreError
 from hcsyncd.message import Delivery, DeliveryState, MessageState, ReplyState
 from hcsyncd.store.marks import Marks, write_marks
-from hcsyncd.store.ports import Handoff, NewDelivery, OpenLane, Outcome
+from hcsyncd.store.parking import park
+from hcsyncd.store.ports import Blocked, Handoff, NewDelivery, OpenLane, Outcome, Unmapped
 from hcsyncd.store.readers import Readers
-from hcsyncd.store.rows import delivery_from, render_mapping
+from hcsyncd.store.rows import delivery_from, key_rows, render_mapping
 from hcsyncd.store.transaction import Transaction
 from hcsyncd.store.writer import Work, Writer
 
 SETTLED_STATES = frozenset({DeliveryState.SENT, DeliveryState.DEAD, DeliveryState.CLOSED})
 
 _decode_received = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
+_decode_ids = msgspec.json.Decoder(list[int]).decode
 _decode_standings = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
 
@@ -59,18 +61,32 @@ class SqliteOutbox:
         return self._writer.submit(PROGRESS, outcome, len(outcome.answer))
 
     async def open_lanes(self, destination: str) -> dict[str, OpenLane]:
-        rows = await self._readers.rows("open_lanes", (destination,))
-        return {lane: OpenLane(count, last_id) for lane, count, last_id in rows}
+        lanes: dict[str, OpenLane] = {}
+        for sealed, count, last_id in await self._readers.rows("open_lanes", (destination,)):
+            lane = self._readers.sealing.open_text(sealed, "lane")
+            known = lanes.get(lane, OpenLane(0, 0))
+            lanes[lane] = OpenLane(known.deliveries + count, max(known.last_id, last_id))
+        return lanes
 
-    async def blocked_lanes(self, destination: str) -> list[tuple[str, str]]:
-        return [(lane, route) for lane, route in await self._readers.rows("blocked_lanes", (destination,))]
+    async def blocked_lanes(self, destination: str) -> list[Blocked]:
+        blocked: dict[tuple[str, str, str], list[int]] = {}
+        for sealed, route, state, ids in await self._readers.rows("blocked_lanes", (destination,)):
+            lane = self._readers.sealing.open_text(sealed, "lane")
+            blocked.setdefault((lane, route, state), []).extend(_decode_ids(ids))
+        return [
+            Blocked(lane, route, DeliveryState(state), tuple(sorted(ids)))
+            for (lane, route, state), ids in sorted(blocked.items())
+        ]
 
     async def open_deliveries(
         self, destination: str, lane: str, after_id: int, limit: int, max_bytes: int
     ) -> list[Delivery]:
-        wanted = {"destination": destination, "lane": lane, "after": after_id, "limit": limit}
+        def wanted() -> list[dict[str, Any]]:
+            forms = self._readers.sealing.candidates("lane", lane)
+            return [{"destination": destination, "lane": form, "after": after_id, "limit": limit} for form in forms]
+
         rows = await self._readers.up_to(max_bytes, "open_sizes", wanted, "deliveries_with_bodies")
-        return [delivery_from(row) for row in rows]
+        return [delivery_from(row) for row in rows[:limit]]
 
 
 # T2
@@ -93,14 +109,37 @@ def _hand_on(transaction: Transaction, group: list[_HandOver]) -> list[list[list
                 continue
             standing = (*_standing_of(handoff), marks.pop(message_id, None))
             standings.setdefault(standing, []).append(message_id)
-            answer.append(_make(transaction, handoff, own, bodies, deliveries) if handoff.deliveries else [])
+            made = handoff.deliveries
+            answer.append(make_rows(transaction, message_id, made, own, (bodies, deliveries)) if made else [])
         answers.append(answer)
     for standing, message_ids in standings.items():
         transaction.update("hand_on_messages", message_ids, *standing)
     write_marks(transaction, marks)
     transaction.insert("insert_bodies", bodies)
     transaction.insert("insert_deliveries", deliveries)
+    keys: list[tuple[Any, ...]] = []
+    parked: list[tuple[int, int, Unmapped]] = []
+    for asked, answer in zip(group, answers, strict=True):
+        for handoff, delivery_ids in zip(asked.handoffs, answer, strict=True):
+            note_made(handoff.message_id, handoff.deliveries, delivery_ids, (keys, parked))
+    transaction.insert("insert_business_keys", keys)
+    park(transaction, parked)
     return answers
+
+
+def note_made(
+    message_id: int,
+    deliveries: Sequence[NewDelivery],
+    delivery_ids: Sequence[int],
+    rows: tuple[list[tuple[Any, ...]], list[tuple[int, int, Unmapped]]],
+) -> None:
+    """Add what deliveries just made are found by, and what those that are parked wait for."""
+    keys, parked = rows
+    for made, delivery_id in zip(deliveries, delivery_ids, strict=False):  # no ids: handed on before
+        if made.business_keys:
+            keys += key_rows(message_id, delivery_id, made.business_keys)
+        if made.unmapped:
+            parked.append((delivery_id, message_id, made.unmapped))
 
 
 def _still_received(transaction: Transaction, group: list[_HandOver]) -> dict[int, tuple[int, int]]:
@@ -130,19 +169,21 @@ def _standing_of(handoff: Handoff) -> tuple[MessageState, str, str]:
     return handoff.state, handoff.cause, handoff.text
 
 
-def _make(
+def make_rows(
     transaction: Transaction,
-    handoff: Handoff,
+    message_id: int,
+    made_of_it: Sequence[NewDelivery],
     own: tuple[int, int],
-    bodies: list[tuple[Any, ...]],
-    deliveries: list[tuple[Any, ...]],
+    rows: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]],
+    first_id: int = 0,
 ) -> list[int]:
-    """Add the rows of one message's deliveries; their ids."""
+    """Add the rows of one message's deliveries, bodies and deliveries apart; their ids. The first of them may have an
+    id already. ``own`` is the message's own body, with its length."""
+    bodies, deliveries = rows
     stored: dict[bytes, tuple[int, int]] = {}
     ids: list[int] = []
-    for made in handoff.deliveries:
-        dead = made.state is DeliveryState.DEAD
-        if dead:
+    for made in made_of_it:
+        if made.state is not DeliveryState.READY:
             body: tuple[int | None, int] = (None, 0)
         elif made.body is None:
             body = own
@@ -152,13 +193,13 @@ def _make(
                 known = stored[made.body] = (transaction.next_body(), len(made.body))
                 bodies.append((known[0], made.body))
             body = known
-        delivery_id = transaction.next_delivery()
+        delivery_id = first_id if first_id and not ids else transaction.next_delivery()
         ids.append(delivery_id)
-        deliveries.append(_row(made, delivery_id, handoff.message_id, made.created_at or transaction.now, body))
+        deliveries.append(delivery_row(made, delivery_id, message_id, made.created_at or transaction.now, body))
     return ids
 
 
-def _row(
+def delivery_row(
     made: NewDelivery, delivery_id: int, message_id: int, now: int, body: tuple[int | None, int]
 ) -> tuple[Any, ...]:
     return (
@@ -178,6 +219,7 @@ def _row(
         made.key,
         made.cause,
         made.text,
+        made.generation,
     )
 
 

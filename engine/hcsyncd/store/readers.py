@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from heapq import merge
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar, cast
@@ -17,6 +18,7 @@ import apsw
 from hcsyncd.errors import StoreError
 from hcsyncd.store.diagnosis import diagnose
 from hcsyncd.store.queries import QUERIES
+from hcsyncd.store.sealing import CLEAR, Sealing
 from hcsyncd.store.transaction import select
 
 Found = TypeVar("Found")
@@ -29,9 +31,10 @@ CACHE_KIBIBYTES = 4096
 class Readers:
     """A pool. Each read sees the store as it was at one moment, even when it takes several queries."""
 
-    def __init__(self, path: Path, busy_milliseconds: int) -> None:
+    def __init__(self, path: Path, busy_milliseconds: int, sealing: Sealing = CLEAR) -> None:
+        self.sealing = sealing
         self._idle: SimpleQueue[apsw.Connection] = SimpleQueue()
-        self._connections = [_open(path, busy_milliseconds) for _ in range(CONNECTIONS)]
+        self._connections = [_open(path, busy_milliseconds, sealing) for _ in range(CONNECTIONS)]
         for connection in self._connections:
             self._idle.put(connection)
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="store-reader")
@@ -42,14 +45,19 @@ class Readers:
         text = QUERIES[name].text
         return await self.read(lambda connection: connection.execute(text, values).fetchall())
 
-    async def up_to(self, max_bytes: int, sizes: str, values: Values, bodies: str) -> list[Any]:
+    async def up_to(self, max_bytes: int, sizes: str, values: Callable[[], Sequence[Values]], bodies: str) -> list[Any]:
         """The rows of query ``bodies`` for the ids that query ``sizes`` gives with the sizes of their bodies, ending
-        with the one that brings these to ``max_bytes``. Bodies beyond that are never loaded."""
+        with the one that brings these to ``max_bytes``. Bodies beyond that are never loaded. ``sizes`` is run with
+        each of ``values()``, and what it gives is merged by id."""
 
         def look(connection: apsw.Connection) -> list[Any]:
             ids: list[int] = []
             total = 0
-            for row_id, size in cast("Iterator[tuple[int, int]]", connection.execute(QUERIES[sizes].text, values)):
+            text = QUERIES[sizes].text
+            if self.sealing.is_on:  # what is asked for follows from the keys, and the read may not be older than they
+                connection.execute(QUERIES["store_name"].text).fetchall()
+            found = [cast("Iterator[tuple[int, int]]", connection.execute(text, some)) for some in values()]
+            for row_id, size in merge(*found):
                 ids.append(row_id)
                 total += size
                 if total >= max_bytes:
@@ -85,8 +93,9 @@ class Readers:
             self._idle.put(connection)
 
 
-def _open(path: Path, busy_milliseconds: int) -> apsw.Connection:
+def _open(path: Path, busy_milliseconds: int, sealing: Sealing) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     connection.set_busy_timeout(busy_milliseconds)
+    sealing.register(connection)
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
     return connection

@@ -1,29 +1,17 @@
-"""Replay, and the ways out of being a dead letter. Each call is one operation of the writer, and so one commit."""
+"""The ways out of being a dead letter. Each call is one operation of the writer, and so one commit."""
 
 from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from msgspec.structs import astuple
-
-from hcsyncd.errors import StoreError
-from hcsyncd.message import Delivery, Keys
+from hcsyncd.message import Delivery
 from hcsyncd.store.outbox import stand
 from hcsyncd.store.queries import QUERIES
 from hcsyncd.store.rows import delivery_from
 from hcsyncd.store.transaction import Transaction
 from hcsyncd.store.writer import Work, Writer
-
-
-@dataclass(frozen=True, slots=True)
-class _Replay:
-    message_ids: tuple[int, ...]
-    route: str
-    destination: str
-    body: bytes | None = field(repr=False)
-    keys: Keys | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,48 +27,11 @@ class SqliteRepairs:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    def replay(
-        self, message_ids: Sequence[int], route: str, destination: str, body: bytes | None, keys: Keys | None = None
-    ) -> Future[list[int]]:
-        asked = _Replay(tuple(message_ids), route, destination, body, keys)
-        return self._writer.submit(REPLAY, asked, len(body or b""))
-
     def reopen(self, delivery_ids: Sequence[int]) -> Future[list[Delivery]]:
         return self._writer.submit(REOPEN, tuple(delivery_ids))
 
     def close(self, message_ids: Sequence[int], delivery_ids: Sequence[int], reason: str) -> Future[int]:
         return self._writer.submit(CLOSE, _Close(tuple(message_ids), tuple(delivery_ids), reason))
-
-
-def _replay(transaction: Transaction, group: list[_Replay]) -> list[list[int]]:
-    return [[_copy(transaction, message_id, asked) for message_id in asked.message_ids] for asked in group]
-
-
-def _copy(transaction: Transaction, message_id: int, asked: _Replay) -> int:
-    connection = transaction.connection
-    copy_id = transaction.next_message()
-    names = {
-        "copy_id": copy_id,
-        "message_id": message_id,
-        "now": transaction.now,
-        "route": asked.route,
-        "destination": asked.destination,
-        "reason": f"replayed as message {copy_id}",
-    }
-    connection.execute(QUERIES["copy_message"].text, names)
-    if not connection.changes():
-        raise StoreError(f"message {message_id} is not in the store")
-    if asked.body is not None:
-        body_id = transaction.next_body()
-        transaction.insert("insert_bodies", [(body_id, asked.body)])
-        connection.execute(QUERIES["repair_body"].text, (body_id, len(asked.body), copy_id))
-    if asked.keys is not None:
-        connection.execute(QUERIES["repair_keys"].text, (*astuple(asked.keys), copy_id))
-    # The copy takes over what was dead; what it does not cover stays the original's.
-    connection.execute(QUERIES["close_replayed_deliveries"].text, names)
-    if not connection.execute(QUERIES["count_troubled_deliveries"].text, (message_id,)).get:
-        connection.execute(QUERIES["close_dead_message"].text, names)
-    return copy_id
 
 
 def _reopen(transaction: Transaction, group: list[tuple[int, ...]]) -> list[list[Delivery]]:
@@ -113,6 +64,5 @@ def _close_some(transaction: Transaction, asked: _Close) -> int:
     return closed
 
 
-REPLAY = Work("replaying", _replay)
 REOPEN = Work("opening a dead letter again", _reopen)
 CLOSE = Work("closing a dead letter", _close)

@@ -8,7 +8,18 @@ from typing import Any
 
 import msgspec
 
-from hcsyncd.message import NO_FACTS, Delivery, DeliveryState, Envelope, Keys, Message
+from hcsyncd.message import (
+    NO_FACTS,
+    BusinessKeys,
+    Delivery,
+    DeliveryState,
+    Envelope,
+    Keys,
+    Message,
+    MessageState,
+    ReplyState,
+)
+from hcsyncd.store.ports import DeliveryRow, MessageRow
 
 _decode_mapping = msgspec.json.Decoder(dict[str, str]).decode
 _encode = msgspec.json.encode
@@ -21,6 +32,11 @@ def render_mapping(mapping: Mapping[str, str]) -> str:
 
 def parse_mapping(text: str) -> Mapping[str, str]:
     return MappingProxyType(_decode_mapping(text)) if text else NO_FACTS
+
+
+def key_rows(message_id: int, delivery_id: int, keys: BusinessKeys) -> list[tuple[int, int, str, str]]:
+    """Rows of ``insert_business_keys``; ``delivery_id`` 0 stands for what arrived."""
+    return [(message_id, delivery_id, name, value) for name, value in keys]
 
 
 def message_from(row: tuple[Any, ...]) -> Message:
@@ -72,4 +88,54 @@ def delivery_from(row: tuple[Any, ...]) -> Delivery:
             created_at=created_at,
             route=route,
         ),
+    )
+
+
+def listed_message(row: tuple[Any, ...]) -> MessageRow:
+    """A row of ``message_columns``."""
+    message_id, channel, received_at, kind, control_id, sender, receiver, state, reply_state = row[:9]
+    cause, text, size, peer, trace, parent, replay_of, facts, body_removed_at, answers_removed_at = row[9:]
+    return MessageRow(
+        id=message_id,
+        channel=channel,
+        received_at=received_at,
+        keys=Keys(kind, control_id, sender, receiver),
+        state=MessageState(state),
+        reply_state=ReplyState(reply_state),
+        cause=cause,
+        text=text,
+        bytes=size,
+        peer=peer,
+        trace=message_id if trace is None else trace,
+        parent=parent,
+        replay_of=replay_of,
+        facts=parse_mapping(facts),
+        body_removed_at=body_removed_at or 0,
+        answers_removed_at=answers_removed_at or 0,
+    )
+
+
+def listed_delivery(row: tuple[Any, ...]) -> DeliveryRow:
+    """A row of ``delivery_columns``."""
+    delivery_id, message_id, route, destination, lane, state, *rest, made, cause, text, generation = row
+    attempt, due_at, created_at, settled_at, key, kind, content_type, size = rest
+    return DeliveryRow(
+        id=delivery_id,
+        message_id=message_id,
+        route=route,
+        destination=destination,
+        lane=lane,
+        state=DeliveryState(state),
+        attempt=attempt,
+        due_at=due_at,
+        created_at=created_at,
+        settled_at=settled_at,
+        key=key,
+        type=kind,
+        content_type=content_type,
+        bytes=size,
+        made=bool(made),
+        cause=cause,
+        text=text,
+        generation=generation,
     )

@@ -40,17 +40,31 @@ def load_migrations() -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...], now: int) -> None:
-    """Bring the store to the form that this version knows.
+def refuse_unusable(connection: apsw.Connection, migrations: tuple[Migration, ...]) -> int:
+    """Look whose file it is, and change nothing; the number of the last migration that was applied, 0 for a new store.
 
     Raises StoreError for a store from a newer version, and for a file that another program made."""
-    applied = _applied(connection)
+    application_id = connection.pragma("application_id")
+    if application_id != APPLICATION_ID:
+        if application_id != 0 or connection.execute("SELECT count(*) FROM sqlite_schema").get:
+            raise StoreError("the file is another program's database, not an hcsyncd store: name another store folder")
+        return 0
+    number = connection.execute("SELECT max(number) FROM migration").get
+    applied = number if isinstance(number, int) else 0
     known = migrations[-1].number
     if applied > known:
         raise StoreError(
             f"the store was made by a newer hcsyncd (its form is number {applied}, this version knows {known}): "
             f"run that version, or name another store folder"
         )
+    return applied
+
+
+def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...], now: int) -> None:
+    """Bring the store to the form that this version knows. Raises StoreError as `refuse_unusable` does."""
+    applied = refuse_unusable(connection, migrations)
+    if connection.pragma("application_id") != APPLICATION_ID:
+        _found(connection)
     for migration in migrations[applied:]:
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -66,18 +80,11 @@ def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...], now:
             raise
 
 
-def _applied(connection: apsw.Connection) -> int:
-    """The number of the last migration that was applied, 0 for a new store."""
-    application_id = connection.pragma("application_id")
-    if application_id == APPLICATION_ID:
-        number = connection.execute("SELECT max(number) FROM migration").get
-        return number if isinstance(number, int) else 0
-    if application_id != 0 or connection.execute("SELECT count(*) FROM sqlite_schema").get:
-        raise StoreError("the file is another program's database, not an hcsyncd store: name another store folder")
+def _found(connection: apsw.Connection) -> None:
+    """Make an empty file a store of ours, with no migration applied yet."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(
         "CREATE TABLE migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT"
     )
     connection.pragma("application_id", APPLICATION_ID)
     connection.execute("COMMIT")
-    return 0

@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 
 from hcsyncd.store.queries import QUERIES, Query
+from hcsyncd.store.sealing import CLEAR, Sealing
 
 # Statements are prepared for these numbers of rows; a group takes the next larger one and fills it up.
 LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -28,10 +29,23 @@ class Transaction:
     and has to win it back from a busy event loop.
     """
 
-    __slots__ = ("connection", "last_body", "last_delivery", "last_message", "now", "received")
+    __slots__ = (
+        "connection",
+        "last_body",
+        "last_delivery",
+        "last_message",
+        "now",
+        "rebuild",
+        "received",
+        "sealing",
+        "wipe_log",
+    )
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, sealing: Sealing = CLEAR) -> None:
         self.connection = connection
+        self.sealing = sealing
+        self.rebuild = False  # set: the file is built anew after the commit, without what was deleted
+        self.wipe_log = False  # set: the write-ahead log is emptied after the commit, for what it may still hold
         self.now = 0  # microseconds; set by the writer for each commit
         # Some of the messages that wait for routing, each with its body and that one's length: spares the look-up.
         self.received: dict[int, tuple[int, int]] = {}
@@ -60,9 +74,11 @@ class Transaction:
         return self.last_body
 
     def insert(self, name: str, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Run a query that takes rows; how many rows of the database it changed."""
+        """Run a query that takes rows, sealing what it says is to be; how many rows of the database it changed."""
         changed = 0
         query = QUERIES[name]
+        if query.seals:
+            rows = self.sealing.seal_rows(query.seals, rows)
         for start in range(0, len(rows), ROWS_A_STATEMENT):
             part = rows[start : start + ROWS_A_STATEMENT]
             length = _length_for(len(part))

@@ -26,6 +26,8 @@ from hcsyncd.clock import Clock
 from hcsyncd.errors import StoreError
 from hcsyncd.events import Event, OperationFailed, StoreFailed, StoreRecovered
 from hcsyncd.store.diagnosis import diagnose, is_of_the_machine
+from hcsyncd.store.queries import QUERIES
+from hcsyncd.store.sealing import CLEAR, Sealing
 from hcsyncd.store.transaction import Transaction
 
 Asked = TypeVar("Asked")
@@ -67,9 +69,11 @@ class Operation(NamedTuple):
 class Writer:
     """Takes operations from the event loop that made it; every method but the thread's own belongs to that loop."""
 
-    def __init__(self, connection: apsw.Connection, emit: Callable[[Event], None], clock: Clock) -> None:
+    def __init__(
+        self, connection: apsw.Connection, emit: Callable[[Event], None], clock: Clock, sealing: Sealing = CLEAR
+    ) -> None:
         self._connection = connection
-        self._transaction = Transaction(connection)
+        self._transaction = Transaction(connection, sealing)
         self._emit = emit
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -147,7 +151,11 @@ class Writer:
         try:
             while (group := self._groups.get()) is not None:
                 self._tell(self._resolve, group, self._carry_out(group))
-                if self._pages_written() >= self._checkpoint_at:
+                if self._transaction.rebuild:
+                    self._rebuild()
+                if self._transaction.wipe_log:
+                    self._wipe_log()
+                elif self._pages_written() >= self._checkpoint_at:
                     self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
             self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
             self._connection.close()
@@ -234,6 +242,28 @@ class Writer:
             self._connection.wal_checkpoint(mode=mode)
         except apsw.Error as error:
             self._note_failure(diagnose(error, "moving the write-ahead log into the store file"))
+
+    def _rebuild(self) -> None:
+        self._transaction.rebuild = False
+        try:
+            self._connection.execute("VACUUM")
+            self._connection.execute(QUERIES["end_remnants"].text)
+        except apsw.Error as error:
+            self._note_failure(diagnose(error, "building the store file anew"))
+
+    def _wipe_log(self) -> None:
+        """Empty the log, if no read holds on to it; else it is tried again behind the next commit."""
+        patience: int = self._connection.pragma("busy_timeout")
+        self._connection.set_busy_timeout(0)
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._transaction.wipe_log = False
+        except apsw.BusyError:
+            return
+        except apsw.Error as error:
+            self._note_failure(diagnose(error, "emptying the write-ahead log"))
+        finally:
+            self._connection.set_busy_timeout(patience)
 
     # Back in the loop
 

@@ -10,7 +10,7 @@ from hcsyncd.errors import StoreError
 from hcsyncd.message import DeliveryState, Keys, MessageState
 from hcsyncd.store.ports import Filter
 from tests.fakes.store_drivers import Ports
-from tests.fakes.stored import arrival, delivery, handoff, outcome, stored
+from tests.fakes.stored import arrival, delivery, handoff, outcome, replayed, stored
 
 
 @dataclass(frozen=True)
@@ -146,13 +146,15 @@ async def test_dead_letters_are_messages_or_deliveries(store: Ports, wanted: Fil
 
 async def test_counts_add_up_and_leave_replays_apart(store: Ports) -> None:
     told = await tell(store)
-    await store.repairs.replay([told.done, told.unparsed], "", "", None)
+    await replayed(store.replays, told.done)
+    await replayed(store.replays, told.half_dead)
     counts = await store.history.counts()
     messages = {state: count for state, count in counts["messages"].items() if count}
-    assert messages == {"received": 1, "done": 1, "dead": 1, "routed": 1, "filtered": 1, "closed": 1}
+    assert messages == {"received": 1, "done": 1, "dead": 2, "routed": 1, "filtered": 1}
     assert sum(messages.values()) == 6, "as many as arrived"
-    assert {state: count for state, count in counts["replays"].items() if count} == {"received": 2}
+    assert {state: count for state, count in counts["replays"].items() if count} == {"routed": 2}
     assert {state: count for state, count in counts["deliveries"].items() if count} == {
+        "ready": 2,
         "sent": 2,
         "dead": 1,
         "unsure": 1,

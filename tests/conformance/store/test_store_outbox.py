@@ -9,7 +9,7 @@ import pytest
 
 from hcsyncd.errors import StoreError
 from hcsyncd.message import Delivery, DeliveryState, Message, MessageState
-from hcsyncd.store.ports import NewDelivery
+from hcsyncd.store.ports import Blocked, NewDelivery
 from tests.fakes.clock import START
 from tests.fakes.store_drivers import Open, Ports
 from tests.fakes.stored import arrival, delivery, handoff, outcome, stored
@@ -250,12 +250,17 @@ async def test_open_deliveries_come_by_lane_in_order_and_in_pages(store: Ports) 
     assert await outbox.open_lanes("other") == {}
 
 
-async def test_lanes_with_a_dead_or_unsure_delivery_are_named(store: Ports) -> None:
-    for number, (lane, state) in enumerate([("a", "dead"), ("b", "unsure"), ("c", "sent"), ("d", "waiting")]):
+async def test_lanes_with_a_delivery_that_waits_for_a_person_are_named(store: Ports) -> None:
+    stands = [("a", "dead"), ("b", "unsure"), ("c", "sent"), ("d", "waiting"), ("e", "parked"), ("a", "dead")]
+    for number, (lane, state) in enumerate(stands):
         message_id = await put(store, number)
         (delivery_id,) = await hand_on(store, message_id, delivery(lane=lane))
         await store.outbox.settle(outcome(delivery_id, message_id, DeliveryState(state)))
-    assert await store.outbox.blocked_lanes("erp") == [("a", "r1"), ("b", "r1")]
+    assert await store.outbox.blocked_lanes("erp") == [
+        Blocked("a", "r1", DeliveryState.DEAD, (1, 6)),
+        Blocked("b", "r1", DeliveryState.UNSURE, (2,)),
+        Blocked("e", "r1", DeliveryState.PARKED, (5,)),
+    ]
     assert await store.outbox.blocked_lanes("other") == []
 
 

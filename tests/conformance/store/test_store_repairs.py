@@ -1,15 +1,14 @@
-"""The repairs port: replay, and the ways out of being a dead letter."""
+"""The repairs port: the ways out of being a dead letter."""
 
 from __future__ import annotations
 
 import pytest
 
-from hcsyncd.errors import StoreError
-from hcsyncd.message import DeliveryState, Keys, MessageState
+from hcsyncd.message import DeliveryState, MessageState
 from hcsyncd.store.ports import Filter, MessageRow
 from tests.fakes.clock import START
 from tests.fakes.store_drivers import Open, Ports
-from tests.fakes.stored import arrival, delivery, handoff, known, outcome, stored
+from tests.fakes.stored import arrival, delivery, handoff, outcome, stored
 
 
 async def row_of(store: Ports, message_id: int) -> MessageRow:
@@ -29,87 +28,6 @@ async def dead_in(store: Ports, *destinations: str, number: int = 1, state: str 
 
 async def states_of(store: Ports, message_id: int) -> list[str]:
     return [row.state for row in await store.history.deliveries([message_id])]
-
-
-async def test_a_replay_is_a_new_message_with_the_same_cause(store: Ports) -> None:
-    original = stored(await store.inbox.put(arrival(1, peer="10.0.0.9:1", facts={"file": "a"})))
-    await store.outbox.hand_on([handoff(original, state=MessageState.UNROUTED)])
-    (copy_id,) = await store.repairs.replay([original], "r1", "erp", None)
-    (copy,) = await store.inbox.received("adt", 0, 10, 1000)
-    assert copy.id == copy_id > original
-    assert (copy.trace, copy.parent, copy.replay_of, copy.intent) == (original, original, original, original)
-    assert (copy.only_route, copy.only_destination) == ("r1", "erp")
-    assert (copy.body, copy.keys, copy.peer) == (arrival(1).body, arrival(1).keys, "10.0.0.9:1")
-    assert (copy.received_at, dict(copy.facts)) == (START, {"file": "a"})
-    row = await row_of(store, copy_id)
-    assert (row.state, row.reply_state) == ("received", "not_owed")
-    assert (await row_of(store, original)).state is MessageState.UNROUTED
-
-
-async def test_a_replay_of_a_replay_keeps_the_intent(store: Ports) -> None:
-    original = stored(await store.inbox.put(arrival(1)))
-    (first,) = await store.repairs.replay([original], "", "", None)
-    (second,) = await store.repairs.replay([first], "", "", None)
-    row = await row_of(store, second)
-    assert (row.trace, row.parent, row.replay_of) == (original, first, original)
-    assert [one.id for one in await store.history.trace(first)] == [original, first, second]
-
-
-async def test_many_are_replayed_in_the_order_given(store: Ports) -> None:
-    ids = [stored(await store.inbox.put(arrival(number))) for number in range(3)]
-    copies = await store.repairs.replay([ids[2], ids[0]], "", "", None)
-    assert copies == sorted(copies)
-    assert [(await row_of(store, copy)).replay_of for copy in copies] == [ids[2], ids[0]]
-
-
-async def test_a_repaired_body_goes_with_its_own_keys(store: Ports) -> None:
-    bad = arrival(1, keys=Keys(), state=MessageState.DEAD, cause="no-msh")
-    original = stored(await store.inbox.put(bad))
-    keys = Keys("ADT^A04", "C7", "EHR|", "HUB|")
-    (copy_id,) = await store.repairs.replay([original], "", "", b"MSH|repaired", keys)
-    (copy,) = await store.inbox.received("adt", 0, 10, 1000)
-    assert (copy.body, copy.keys) == (b"MSH|repaired", keys)
-    assert (await row_of(store, copy_id)).bytes == len(b"MSH|repaired")
-    assert await store.history.body(original) == bad.body, "the original's bytes stay"
-
-
-async def test_a_replayed_dead_message_is_closed_and_names_its_copy(store: Ports) -> None:
-    original = stored(await store.inbox.put(arrival(1, state=MessageState.DEAD, cause="no-msh", text="no MSH")))
-    (copy_id,) = await store.repairs.replay([original], "", "", None)
-    row = await row_of(store, original)
-    assert (row.state, row.cause, row.text) == ("closed", "no-msh", f"replayed as message {copy_id}")
-    assert await store.history.dead(Filter()) == []
-
-
-async def test_a_replay_takes_over_the_dead_deliveries_that_it_covers(store: Ports) -> None:
-    original, _ = await dead_in(store, "erp", "wards")
-    (copy_id,) = await store.repairs.replay([original], "r1", "erp", None)
-    assert await states_of(store, original) == ["closed", "dead"]
-    assert (await row_of(store, original)).state is MessageState.DEAD
-    assert (await store.history.deliveries([original]))[0].text == f"replayed as message {copy_id}"
-    await store.repairs.replay([original], "", "", None)
-    assert await states_of(store, original) == ["closed", "closed"]
-    assert (await row_of(store, original)).state is MessageState.CLOSED
-
-
-async def test_a_replay_of_another_route_leaves_the_dead_as_they_are(store: Ports) -> None:
-    original, _ = await dead_in(store, "erp")
-    await store.repairs.replay([original], "r9", "", None)
-    assert await states_of(store, original) == ["dead"]
-    assert (await row_of(store, original)).state is MessageState.DEAD
-
-
-async def test_a_replay_of_what_is_not_there_does_nothing_at_all(store: Ports) -> None:
-    original = stored(await store.inbox.put(arrival(1)))
-    with pytest.raises(StoreError, match="message 99 is not in the store"):
-        await store.repairs.replay([original, 99], "", "", None)
-    assert [row.id for row in await store.history.find(Filter())] == [original]
-
-
-async def test_a_resend_is_judged_by_the_original_not_by_its_replay(store: Ports) -> None:
-    original = stored(await store.inbox.put(arrival(1)))
-    await store.repairs.replay([original], "", "", None)
-    assert known(await store.inbox.put(arrival(1))).message_id == original
 
 
 @pytest.mark.parametrize("state", ["dead", "unsure"])

@@ -15,7 +15,8 @@ Bytes that were not touched stay as they were: line ends, blank lines, lines tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import hl7
 
@@ -80,6 +81,16 @@ class Hl7Document:
             return [] if segment is None else segment.read_all(place)
         found = (self._layout or self._cut()).segments(place.segment)
         return [value for segment in found for value in segment.read_all(place)]
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """Every value, down to the subcomponents, with its path; MSH-1 is none, and lines that are no segments have
+        none."""
+        counted: Counter[str] = Counter()
+        for segment in (self._layout or self._cut()).segments():
+            counted[segment.id] += 1
+            occurrence = counted[segment.id] if counted[segment.id] > 1 else 0
+            for place, value in segment.entries(occurrence):
+                yield str(place), value
 
     def set(self, path: str, value: Value) -> None:
         """Write a text, a list of components or `Encoded` text at ``path``. What is missing before it within the

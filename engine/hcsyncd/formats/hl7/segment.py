@@ -7,7 +7,7 @@ become structure. What has structure below the path (a field with components, a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -137,6 +137,10 @@ class Segment:
 
     def read_all(self, path: Path) -> list[str]:
         """As `read`, over all repetitions when the path names none."""
+        mark = self._notation.delimiters.repetition
+        if path.field and mark not in self._field(path.field):  # as almost every field is
+            value = self.read(path)
+            return [] if value is None else [value]
         repetitions = 1 if path.repetition or not path.field or self._is_separator(path) else self.count(path.field)
         if path.repetition or repetitions < 1:
             paths = [path]
@@ -146,6 +150,31 @@ class Segment:
                 for place in range(1, repetitions + 1)
             ]
         return [value for place in paths if (value := self.read(place)) is not None]
+
+    def entries(self, occurrence: int = 0) -> Iterator[tuple[Path, str]]:
+        """Every value that is not empty, down to the subcomponents. The first of several is left out of a path, as it
+        is what a path without a number means."""
+        marks = self._notation.delimiters
+        first = 1 if self.id in HEADER_SEGMENTS else 0
+        for number, field in enumerate(self._split()[1:], 1 + first):
+            if first and number == 2:  # MSH-2 holds the delimiters themselves
+                yield Path(self.id, occurrence, number), field
+                continue
+            for repetition, whole in _numbered(field, marks.repetition):
+                components = list(_numbered(whole, marks.component))
+                for component, part in components:
+                    subcomponents = list(_numbered(part, marks.subcomponent))
+                    for subcomponent, text in subcomponents:
+                        if text:
+                            path = Path(
+                                self.id,
+                                occurrence,
+                                number,
+                                repetition if repetition > 1 else 0,
+                                component if len(components) > 1 or len(subcomponents) > 1 else 0,
+                                subcomponent if len(subcomponents) > 1 else 0,
+                            )
+                            yield path, self._notation.read(text)
 
     def write(self, path: Path, value: Value) -> None:
         """Set the value at a path that was parsed already. Raises FormatError (``bad-value``, ``read-only``)."""
@@ -222,6 +251,10 @@ class Segment:
         if path.subcomponent:
             levels.append((marks.subcomponent, path.subcomponent))
         fields[number] = _replaced(fields[number], levels, text, path)
+
+
+def _numbered(text: str, separator: str) -> Iterator[tuple[int, str]]:
+    return enumerate(text.split(separator) if separator else [text], 1)
 
 
 def _part(text: str, separator: str, place: int) -> str:

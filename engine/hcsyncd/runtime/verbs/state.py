@@ -1,4 +1,4 @@
-"""How the daemon fares, and its reload."""
+"""How the daemon fares."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from hcsyncd.runtime.live import Live, Reloaded
-from hcsyncd.runtime.verb import Access, Caller, Request, Verb, Verbs
+from hcsyncd.runtime.live import Live
+from hcsyncd.runtime.verb import Caller, Request, Verb, Verbs
 from hcsyncd.store.ports import History
 
 
 class StateVerbs:
-    """``status``, ``channels``, ``reload``."""
+    """``status``, ``channels``."""
 
     def __init__(self, history: History, live: Live) -> None:
         self._history = history
@@ -22,15 +22,16 @@ class StateVerbs:
         return {
             "status": Verb(Request, self.status),
             "channels": Verb(Request, self.channels),
-            "reload": Verb(Request, self.reload, Access.CHANGES),
         }
 
     async def status(self, _asked: Request, _caller: Caller) -> dict[str, Any]:
-        """``{"daemon": DaemonStatus, "channels": [ChannelStatus], "counts": {"messages": {state: n}, ...}}``."""
+        """``{"daemon": DaemonStatus, "channels": [ChannelStatus], "counts": {"messages": {state: n}, ...},
+        "alerts": [Alert]}``."""
         return {
             "daemon": self._live.status(),
             "channels": self._live.channels(),
             "counts": await self._history.counts(),
+            "alerts": self._live.alerts(),
         }
 
     async def channels(self, _asked: Request, _caller: Caller) -> list[dict[str, Any]]:
@@ -41,6 +42,3 @@ class StateVerbs:
         return [
             {**msgspec.to_builtins(status), "counts": counts.get(status.name, {})} for status in self._live.channels()
         ]
-
-    async def reload(self, _asked: Request, _caller: Caller) -> Reloaded:
-        return await self._live.reload()

@@ -22,6 +22,11 @@ class Filter(Record, frozen=True):
     cause: str = ""
     since: int | None = None  # microseconds, inclusive
     until: int | None = None  # microseconds, exclusive
+    keys: tuple[tuple[str, str], ...] = ()  # (name, value) of business keys: all of them; a copy has its original's
+    text: str = ""  # stands in what arrived or in what was made of it, whatever the case of its letters
+    trace: int = 0  # any message of the trace
+    first_id: int = 0  # messages from this one on; 0: from the oldest
+    last_id: int = 0  # messages up to this one; 0: to the newest
     after_id: int = 0  # a message: the list goes on behind it, in its own order
     limit: int = 100
     newest_first: bool = True
@@ -44,6 +49,28 @@ class MessageRow(Record, frozen=True):
     parent: int | None
     replay_of: int | None
     facts: Mapping[str, str] = NO_FACTS
+    body_removed_at: int = 0  # when retention took the bytes that came and those that were sent; 0: it did not
+    answers_removed_at: int = 0
+
+
+class Reach(Record, frozen=True):
+    """How far one search goes where no index leads it."""
+
+    messages: int
+    bytes: int  # of bodies, where a text is looked for
+
+
+EVERYTHING = Reach(2**62, 2**62)
+
+
+class Looked(Record, frozen=True, gc=True):
+    """What a search found, and how far it looked: down to message ``looked_to`` with the newest first, else up to it; 0
+    when nothing is left to look at."""
+
+    rows: list[MessageRow]
+    looked_to: int = 0
+    messages: int = 0  # looked at
+    bytes: int = 0  # of bodies
 
 
 class DeliveryRow(Record, frozen=True):
@@ -66,6 +93,7 @@ class DeliveryRow(Record, frozen=True):
     made: bool  # False: the route failed before there was anything to send
     cause: str
     text: str
+    generation: int = 0  # of the configuration that made it; 0: not known
 
 
 class AttemptRow(Record, frozen=True):
@@ -91,7 +119,13 @@ class DeadRow(Record, frozen=True):
 class History(Protocol):
     """Used by the operator's commands. Reads never load bodies unless they are asked for."""
 
-    async def find(self, wanted: Filter) -> list[MessageRow]: ...
+    async def find(self, wanted: Filter) -> list[MessageRow]:
+        """Everything that a filter wants, however far it has to look."""
+        ...
+
+    async def look(self, wanted: Filter, reach: Reach) -> Looked:
+        """As `find`, but no farther than ``reach``; to go on, ask again with ``after_id`` where it ended."""
+        ...
 
     async def message(self, message_id: int) -> MessageRow | None: ...
 

@@ -6,7 +6,7 @@ from asyncio import Future
 from collections.abc import Mapping
 from typing import Protocol
 
-from hcsyncd.message import NO_FACTS, Keys, Message, MessageState, ReplyState
+from hcsyncd.message import NO_FACTS, BusinessKeys, Keys, Message, MessageState, ReplyState
 from hcsyncd.record import Record
 
 NO_BYTES = b""
@@ -41,6 +41,7 @@ class NewMessage(Record, frozen=True):
     replay_of: int | None = None
     only_route: str = ""
     only_destination: str = ""
+    business_keys: BusinessKeys = ()
 
 
 class Stored(Record, frozen=True):

@@ -6,9 +6,16 @@ from asyncio import Future
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from hcsyncd.message import NO_FACTS, Delivery, DeliveryState, MessageState
+from hcsyncd.message import NO_FACTS, BusinessKeys, Delivery, DeliveryState, MessageState
 from hcsyncd.record import Record
 from hcsyncd.store.ports.inbox import NO_BYTES
+
+
+class Unmapped(Record, frozen=True):
+    """A code that a lookup table has no entry for: what a parked delivery waits for."""
+
+    table: str
+    code: str
 
 
 class NewDelivery(Record, frozen=True):
@@ -24,9 +31,12 @@ class NewDelivery(Record, frozen=True):
     control_id: str = ""
     headers: Mapping[str, str] = NO_FACTS
     created_at: int = 0  # 0: the time of the commit
-    state: DeliveryState = DeliveryState.READY  # or DEAD: the route failed, nothing was made
+    state: DeliveryState = DeliveryState.READY  # or DEAD: the route failed; or PARKED; nothing was made then
     cause: str = ""
     text: str = ""
+    generation: int = 0  # of the configuration that made it; 0: not known
+    unmapped: Unmapped | None = None  # of a parked one
+    business_keys: BusinessKeys = ()
 
 
 class Handoff(Record, frozen=True):
@@ -61,6 +71,15 @@ class OpenLane(Record, frozen=True):
     last_id: int
 
 
+class Blocked(Record, frozen=True):
+    """Deliveries of a lane that wait for a person, and that the lane may have to stand behind."""
+
+    lane: str
+    route: str
+    state: DeliveryState
+    delivery_ids: tuple[int, ...]
+
+
 class Outbox(Protocol):
     """Used by the processor and the dispatchers."""
 
@@ -81,8 +100,8 @@ class Outbox(Protocol):
         """The lanes of a destination that hold open deliveries: asked for when a destination comes into service."""
         ...
 
-    async def blocked_lanes(self, destination: str) -> list[tuple[str, str]]:
-        """(lane, route) of a destination's dead and unsure deliveries: asked for with the open lanes."""
+    async def blocked_lanes(self, destination: str) -> list[Blocked]:
+        """A destination's dead, unsure and parked deliveries: asked for with the open lanes."""
         ...
 
     async def open_deliveries(

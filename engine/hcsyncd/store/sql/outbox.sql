@@ -14,10 +14,10 @@ UPDATE message SET state = ?, cause = ?, text = ?, reply_state = ifnull(?, reply
 -- name: insert_deliveries
 INSERT INTO delivery (
     id, message_id, route, destination, lane, state, attempt, due_at, first_tried_at, created_at, settled_at, body_id, bytes,
-    content_type, type, control_id, headers, key, cause, text
+    content_type, type, control_id, headers, key, cause, text, generation
 )
 SELECT * FROM (
-    VALUES /*each*/ (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) /*each*/
+    VALUES /*each*/ (?, ?, ?, ?, seal(lane, ?), ?, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, seal(headers, ?), ?, ?, ?, ?) /*each*/
 ) WHERE column1 IS NOT NULL;
 
 -- name: claim_deliveries
@@ -25,7 +25,7 @@ UPDATE delivery SET state = 'sending' WHERE id IN (/*each*/ ? /*each*/) AND +sta
 
 -- name: insert_attempts
 INSERT INTO attempt (delivery_id, started_at, ended_at, state, cause, text, answer)
-SELECT * FROM (VALUES /*each*/ (?, ?, ?, ?, ?, ?, ?) /*each*/) WHERE column1 IS NOT NULL;
+SELECT * FROM (VALUES /*each*/ (?, ?, ?, ?, ?, ?, seal(answer, ?)) /*each*/) WHERE column1 IS NOT NULL;
 
 -- name: settle_deliveries
 UPDATE delivery SET
@@ -79,18 +79,21 @@ SELECT id, bytes FROM (
 ORDER BY id
 LIMIT :limit;
 
+-- One lane is in several groups while its values are under several keys.
 -- name: open_lanes
 SELECT lane, count(*), max(id) FROM delivery
 WHERE state IN ('ready', 'waiting', 'sending') AND destination = ?
 GROUP BY lane;
 
 -- name: blocked_lanes
-SELECT DISTINCT lane, route FROM delivery WHERE state IN ('dead', 'unsure') AND destination = ? ORDER BY lane, route;
+SELECT lane, route, state, json_group_array(id) FROM delivery
+WHERE state IN ('dead', 'unsure', 'parked') AND destination = ?
+GROUP BY lane, route, state ORDER BY lane, route, state;
 
 -- name: deliveries_with_bodies
 SELECT
-    delivery.id, message_id, route, destination, lane, state, attempt, due_at, first_tried_at, created_at,
-    body.bytes, content_type, type, control_id, headers, key
+    delivery.id, message_id, route, destination, unseal(lane, lane), state, attempt, due_at, first_tried_at, created_at,
+    unseal(body, body.bytes, body.id), content_type, type, control_id, unseal(headers, headers), key
 FROM delivery JOIN body ON body.id = delivery.body_id
 WHERE delivery.id IN (/*each*/ ? /*each*/)
 ORDER BY delivery.id;

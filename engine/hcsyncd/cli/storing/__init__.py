@@ -1,0 +1,1 @@
+"""What `hcsyncd store` does without a daemon."""
