@@ -98,6 +98,7 @@ def test_an_owner_is_given_kept_and_shown(person: Person) -> None:
     assert {letter["owner"] for letter in person.reads("dead", "list", "--flat")} == {"Ben"}
     for args in (["--owner", "Ada"], ["9", "--owner", "Ada"], [str(first), "--owner", " "], [str(first)]):
         assert person.types("dead", "assign", *args).exit_code == 2, args
+    assert "3d (from now)" in person.types("dead", "assign", str(first), "--owner", "A", "--due", "soon").stderr
     assert "is over" in person.types("dead", "assign", str(first), "--owner", "A", "--due", "2020-01-01").stderr
 
 
@@ -113,7 +114,12 @@ def test_an_example_stands_for_a_group(person: Person) -> None:
     assert (example["letter"]["message"]["id"], example["more"], example["file"]) == (other, 0, "")
     assert "no other" in person.does("dead", "show", str(other))
     assert person.types("dead", "show").exit_code == 2
-    assert person.types("dead", "show", "--cause", "nope").exit_code == 4
+    none = person.types("dead", "show", "--cause", "nope")
+    assert (none.exit_code, "hcsyncd dead list" in none.stderr) == (4, True)
+    assert f"hcsyncd dead replay {other}" in person.types("dead", "show", str(other)).stderr
+    for verb in (["assign", "--owner", "Ada"], ["discard", "--reason", "why"]):
+        nobody = person.types("dead", *verb, "--cause", "nope")
+        assert (nobody.exit_code, "no dead letter is meant by that" in nobody.stderr) == (0, True), verb
 
 
 def test_what_is_there_is_settled_and_what_is_not_goes_again_under_its_key(person: Person) -> None:
@@ -150,7 +156,7 @@ def test_a_destination_that_cannot_be_asked_says_so(person: Person) -> None:
 @pytest.mark.parametrize(("word", "state"), [("--sent", "sent"), ("--not-sent", "ready")])
 def test_a_person_settles_by_a_word_with_a_reason(person: Person, word: str, state: str) -> None:
     message_id = person.unsure()
-    for args in ([word], [word, "--reason", " "], ["--reason", "why"]):
+    for args in ([word], [word, "--reason", " "], ["--reason", "why"], ["--sent", "--not-sent", "--reason", "why"]):
         assert person.types("unsure", "settle", str(message_id), *args).exit_code == 2
     told = person.does("unsure", "settle", str(message_id), word, "--reason", "the ward says so")
     assert "the ward says so" in told

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from hcsyncd.cli.attempt_view import runs
 from hcsyncd.cli.main import cli
-from hcsyncd.cli.top import Look, rows
+from hcsyncd.cli.top import COLUMNS, Look, fitting, rows
 from hcsyncd.message import DeliveryState
 from tests.fakes.daemon import ENGINE
 from tests.fakes.desk import Desk, adt
@@ -163,6 +163,8 @@ def test_find_that_finds_nothing_says_what_it_looked_at(person: Person) -> None:
     assert result.exit_code == 1
     assert "business keys (mrn)" in result.stderr
     assert "messages list --text 'nope'" in result.stderr
+    as_json = person.types("find", "nope", "--json")
+    assert (as_json.exit_code, json.loads(as_json.stdout)) == (1, [])
     for wrong in ([], ["x", "--reindex"], ["--reindex", "--progress"]):
         assert person.types("find", *wrong).exit_code == 2, wrong
 
@@ -200,6 +202,15 @@ def test_why_of_one_and_of_all(person: Person) -> None:
     (one,) = person.reads("why", "--delivery", str(delivery_id))["deliveries"]
     assert one["why"]["code"] == "dead"
     assert person.types("why", "1", "--delivery", "1").exit_code == 2
+
+
+def test_why_of_all_tells_of_what_died_at_its_arrival_and_names_a_few_commands(person: Person) -> None:
+    arrived = person.desk.dead_on_arrival()
+    ids = [person.desk.dead_delivery(f"A{number}")[0] for number in range(6)]
+    assert [row["message"]["id"] for row in person.reads("why")["messages"]] == [arrived], "the others by delivery"
+    told = person.types("why").stderr.splitlines()
+    assert told[:-1] == [f"hcsyncd dead show {id_}" for id_ in (arrived, *ids[:4])]
+    assert told[-1] == "and 2 more of the kind: hcsyncd why ID says each"
 
 
 # tap and top
@@ -250,6 +261,14 @@ def test_top_counts_what_passed_between_two_looks() -> None:
     later = Look(12.0, 0, {}, [channel("in", "source", done=8, received=2), channel("out", "destination", sent=6)])
     assert [row[3:6] for row in rows(later, earlier)] == [("2.5", 10, 2), ("0.5", 6, 3)]
     assert [row[3] for row in rows(later, None)] == ["", ""]
+
+
+def test_a_narrow_terminal_is_spared_columns_and_never_cuts_a_number() -> None:
+    cells = [["events_out", "destination", "down", "120.5", "1234567", "99999", "3 min ago", "12", "", "", "x" * 80]]
+    assert fitting(cells, 150) == list(COLUMNS)
+    narrow = fitting(cells, 60)
+    assert set(narrow) >= {"channel", "health", "a second", "queued", "dead"}
+    assert not set(narrow) & {"role", "total", "oldest"}
 
 
 def test_top_on_a_terminal_ends_with_q(person: Person) -> None:

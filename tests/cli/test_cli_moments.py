@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_moment_without_a_zone_is_local(text: str, meant: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "2 fortnights", "25:00", "2026-13-01", "-2h", "2h30", "٣h"])
 def test_nonsense_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(ValueError, match="is no time; write it like 2h"):
+    with pytest.raises(ValueError, match=f"^{re.escape(repr(text))} is no time; write it like 2h"):
         parse_moment(text, NOW)
 
 

@@ -22,7 +22,7 @@ class Person:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
 
-    def types(self, *args: str, stdin: str | bytes | None = None, env: dict[str, str] | None = None) -> Result:
+    def types(self, *args: str, stdin: str | bytes | None = None, env: dict[str, str | None] | None = None) -> Result:
         return CliRunner(env=env).invoke(cli, [*args, "--site", str(self.desk.site)], input=stdin)
 
     def does(self, *args: str, **more: Any) -> str:
@@ -171,6 +171,28 @@ def test_replay_with_an_edited_body(person: Person, tmp_path: Path) -> None:
     assert (two.exit_code, "stands in for one message; 2 are meant" in two.stderr) == (2, True)
     for shown in (person.does("messages", "show", str(bad)), person.does("messages", "show", copy_id)):
         assert "replay 2" in shown.replace("replays", "replay")
+
+
+def test_nothing_is_edited_where_nobody_can(person: Person) -> None:
+    message_id = str(person.sent("M1"))
+    nobody: dict[str, str | None] = {"EDITOR": None, "VISUAL": None}
+    result = person.types("messages", "replay", message_id, "--again", "--edit", "--yes", env=nobody)
+    assert (result.exit_code, "There is no terminal to edit on" in result.stderr) == (2, True)
+    assert person.reads("replays", "list") == []
+
+
+def test_a_plan_of_nothing_says_so_and_what_to_do(person: Person) -> None:
+    message_id = str(person.sent("M1"))
+    nothing = person.types("messages", "replay", "--channel", "nope", "--plan")
+    assert "nothing is meant by that" in nothing.stderr
+    assert "replays apply" not in nothing.stderr
+    suppressed = person.types("messages", "replay", message_id, "--to", "relay_out", "--plan")
+    assert "--again sends it again" in suppressed.stderr
+    refused = person.types("replays", "apply", "2", "--yes")
+    assert (refused.exit_code, "nothing in replay 2 to be sent" in refused.stderr) == (4, True)
+    assert person.reads("replays", "show", "2")["replay"]["state"] == "planned"
+    dead = person.types("dead", "replay", "--cause", "nope", "--yes")
+    assert (dead.exit_code, "nothing is meant by that" in dead.stdout) == (0, True)
 
 
 def test_replay_edited_in_an_editor(person: Person, tmp_path: Path) -> None:

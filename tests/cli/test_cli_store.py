@@ -139,12 +139,23 @@ def test_compact_makes_the_file_small(site: Path) -> None:
         assert desk.run(desk.store.history.body(2))
 
 
+def test_a_backup_into_a_folder_that_is_not_there_makes_no_file_of_its_name(desk: Desk, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nightly"
+    result = types(desk.site, "backup", str(nowhere))
+    assert (result.exit_code, f"there is no folder {nowhere}: make it first" in result.output) == (4, True)
+    assert list(tmp_path.glob("nightly*")) == []
+
+
 def test_a_store_that_is_not_there_is_told(tmp_path: Path) -> None:
     (tmp_path / "routes.yaml").write_text("routes: []\n")
     for command in (["status"], ["verify"], ["backup", str(tmp_path / "x.db")], ["compact"]):
         result = types(tmp_path, *command)
         assert (result.exit_code, "there is no store in" in result.output) == (1, True), command
+    for looks in (["list"], ["verify"]):
+        result = CliRunner().invoke(cli, ["audit", *looks, "--site", str(tmp_path)])
+        assert (result.exit_code, "there is no store in" in result.output) == (1, True), looks
     assert not (tmp_path / "x.db").exists()
+    assert not (tmp_path / "var" / "store.db").exists(), "looking makes none"
 
 
 # Keys
@@ -225,6 +236,7 @@ def test_export_tells_what_happened_and_nobody_to_whom(desk: Desk, tmp_path: Pat
     assert counts == {"file": str(file), "message": 2, "delivery": 1, "attempt": 1, "business_key": 0}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in (desk.site / "var").glob("export-*")] == [], "the copy is gone"
+    assert "last backup       none was made" in does(desk.site, "status"), "an extract is no backup"
     content = file.read_bytes()
     for hidden in (mark, "CONTROL1", "10.0.0.5", "the other side said no"):
         assert hidden.encode() not in content, hidden

@@ -335,6 +335,11 @@ MISTAKES = (
         ROUTES + "    when: {wire.: x}\n",
         "routes.yaml:6:12 error unknown-key: wire. needs the name of a fact (wire.tls_client, for example)",
     ),
+    Mistake(  # and no word of channels that no route uses
+        "routes.yaml",
+        "routes: [",
+        "routes.yaml:2:1 error yaml-syntax: did not find expected node content",
+    ),
     Mistake(
         "channels/spare_out.yaml",
         DESTINATION,

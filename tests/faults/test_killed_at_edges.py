@@ -1,6 +1,6 @@
 """kill -9 at every edge of every transaction, one after the other: before each statement of the writer, around each
-sync, and between a commit and what follows from it. None is left out: the sweep ends when a message came through
-without reaching the next edge."""
+sync, and between a commit and what follows from it. None is left out: the sweep of a message's way ends when one came
+through without reaching the next edge. The others try each different edge once, and each of them in the deep sweep."""
 
 from __future__ import annotations
 
@@ -74,13 +74,14 @@ class Sweep:
         record = self.folder / "passed"
         return record.read_text().splitlines() if record.exists() else []
 
-    def run(self, prepare: Callable[[], object], act: Callable[[], object]) -> list[str]:
-        """Where the daemon died, each edge in its turn. ``prepare`` is done in peace, ``act`` at risk. What the daemon
-        does beside the work shifts the count a little: an edge that was never the last one is then gone for by name."""
+    def run(self, prepare: Callable[[], object], act: Callable[[], object], *, every: bool) -> list[str]:
+        """Where the daemon died. ``prepare`` is done in peace, ``act`` at risk. ``every``: at each edge in turn, the
+        same ones again and again; else at each different one. What the daemon does beside the work shifts the count a
+        little: an edge that was never the last one is then gone for by name."""
         self.daemon.start()
         self.way.watch.start()
         deaths: list[str] = []
-        while len(deaths) < MOST_EDGES and (death := self._try(prepare, act, die_at=len(deaths) + 1)):
+        while len(deaths) < MOST_EDGES and (death := self._try(prepare, act, die_at=len(deaths) + 1 if every else 0)):
             deaths.append(death)
         assert len(deaths) < MOST_EDGES, f"more than {MOST_EDGES} edges"
         for edge in sorted(set(self.passed) - set(deaths)):
@@ -126,7 +127,7 @@ def test_at_each_edge_of_the_way_of_a_message(
 ) -> None:
     """T1, the reply, T2, T4."""
     sweep = Sweep.over(road, poster, tmp_path, ALL if deep else MOST)
-    deaths = sweep.run(lambda: None, sweep.hand.offer)
+    deaths = sweep.run(lambda: None, sweep.hand.offer, every=True)
     row = sweep.way.account(
         sweep.way.finish(),
         place=1.1,
@@ -148,7 +149,7 @@ def test_at_each_edge_where_the_reply_waits_for_the_delivery(
 ) -> None:
     """The reply is decided and stored after T4, before the sender is told."""
     sweep = Sweep.over(road, poster, tmp_path, ALL if deep else SOME, source="acknowledge: delivered\n")
-    deaths = sweep.run(lambda: None, sweep.hand.offer)
+    deaths = sweep.run(lambda: None, sweep.hand.offer, every=deep)
     row = sweep.way.account(
         sweep.way.finish(),
         place=1.2,
@@ -167,7 +168,7 @@ def test_at_each_edge_where_each_send_is_claimed_first(
 ) -> None:
     """T3: a delivery that was claimed and not settled is never sent again by itself."""
     sweep = Sweep.over(road, poster, tmp_path, ALL if deep else SOME, out="after_crash: hold\n")
-    deaths = sweep.run(lambda: None, sweep.hand.offer)
+    deaths = sweep.run(lambda: None, sweep.hand.offer, every=deep)
     row = sweep.way.account(
         sweep.way.finish(),
         place=1.3,
@@ -209,7 +210,7 @@ def test_at_each_edge_of_a_dead_letters_replay(
         sweep.way.until(dead_letters, "refused")
         poster.mood = Mood.TAKES
 
-    deaths = sweep.run(prepare, replay)
+    deaths = sweep.run(prepare, replay, every=deep)
     sweep.way.until(lambda: not dead_letters(), "replayed")
     row = sweep.way.account(
         sweep.way.finish(),
@@ -260,7 +261,7 @@ def test_at_each_edge_of_parking_and_release(
             enter_the_code()
             sweep.way.until(lambda: sweep.daemon.has_ended or sweep.sees(lambda: not parked()), "released")
 
-    deaths = sweep.run(prepare, park_and_release)
+    deaths = sweep.run(prepare, park_and_release, every=deep)
     row = sweep.way.account(
         sweep.way.finish(),
         place=1.5,

@@ -350,3 +350,33 @@ async def test_what_is_offered_while_the_store_is_read_comes_once_and_in_order(m
     assert [id_ for id_ in taken if id_ in (left[0], left[1], fresh[0])] == [left[0], left[1], fresh[0]]
     assert [id_ for id_ in taken if id_ in (left[2], fresh[1])] == [left[2], fresh[1]]
     assert bench.dispatcher.open == 0
+
+
+async def test_what_is_opened_again_while_the_store_is_read_comes_once_and_at_its_place(make: Make) -> None:
+    bench = make()
+    bench.destination.will(1, Refused("refused", "no"))
+    ids = await bench.offer("")
+    await bench.until_dry()
+    ids += await bench.hand_on("")
+    (dead,) = await bench.store.history.deliveries(ids[:1])
+    (opened,) = await bench.store.repairs.reopen([dead.id])
+    again = make()
+    recovering = asyncio.create_task(again.dispatcher.recover())
+    await asyncio.sleep(0)
+    again.dispatcher.reopen(opened)
+    assert await recovering == 2
+    await again.until_dry()
+    assert again.destination.started == ids
+    assert again.dispatcher.open == 0
+
+
+async def test_a_stop_does_not_wait_for_the_pause_of_a_send_that_fails_meanwhile(make: Make) -> None:
+    bench = make(retry=Retry(first_secs=3600, cap_secs=3600))
+    bench.destination.will(1, Transient("connect-refused", "no"))
+    bench.destination.gate.clear()
+    await bench.offer("")
+    await until(lambda: bench.destination.under_way == 1)
+    stopping = asyncio.create_task(bench.dispatcher.stop(None))
+    await asyncio.sleep(0)
+    bench.destination.gate.set()
+    await asyncio.wait_for(stopping, 10)

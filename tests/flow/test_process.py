@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
 
 from hcsyncd.flow import process
-from hcsyncd.flow.process import Backlog
+from hcsyncd.flow.process import Backlog, Processor
 from hcsyncd.message import Keys, Message, MessageState
 from hcsyncd.store.ports import Handoff
 from hcsyncd.store.store import Store
 from tests.fakes.stored import arrival, stored
+from tests.fakes.waiting import until
 
 
 async def put(store: Store, count: int) -> list[Message]:
@@ -142,3 +145,47 @@ def test_everything_is_taken_once_and_in_order_whatever_is_offered_during_reads(
         patch.setattr(process, "REFILL_MESSAGES", 3)
         patch.setattr(process, "BATCH_MESSAGES", 2)
         asyncio.run(offered_during_reads(steps))
+
+
+class SlowOutbox:
+    """Hands on when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[Sequence[Handoff]] = []
+        self.answer: asyncio.Future[list[list[int]]] = asyncio.get_running_loop().create_future()
+
+    def hand_on(self, handoffs: Sequence[Handoff]) -> asyncio.Future[list[list[int]]]:
+        self.asked.append(handoffs)
+        return self.answer
+
+
+class Unrouting:
+    """Finds no route for anything."""
+
+    async def hand_offs(self, _plan: object, messages: list[Message]) -> list[Handoff]:
+        return [Handoff(message.id, MessageState.UNROUTED) for message in messages]
+
+
+async def test_a_processor_that_ends_puts_on_the_road_what_is_being_committed_and_no_more(store: Store) -> None:
+    first, second = await put(store, 2)
+    outbox, after = SlowOutbox(), list[int]()
+    processor = Processor(
+        "adt",
+        lambda: cast("Any", None),
+        cast("Any", Unrouting()),
+        store.inbox,
+        cast("Any", outbox),
+        cast("Any", lambda message, _handoff, _ids: after.append(message.id)),
+    )
+    running = asyncio.create_task(processor.run())
+    try:
+        await until(lambda: outbox.asked)
+        ending = asyncio.create_task(processor.end())
+        await asyncio.sleep(0)
+        assert not ending.done()
+        outbox.answer.set_result([[], []])
+        await asyncio.wait_for(ending, 5)
+        assert after == [first.id, second.id]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -170,3 +170,46 @@ def test_a_destination_that_comes_back_before_its_queue_is_dry_goes_on_with_it(s
         finally:
             back.close()
     assert daemon.call("status")["daemon"]["generation"] == 3
+
+
+def test_a_removed_destination_whose_lane_stands_behind_a_dead_letter_goes_on_when_it_is_settled(start: Start) -> None:
+    receiver = MllpReceiver(lambda payload: "AE" if b"|M1|" in payload else "AA")
+    daemon = start(relay(receiver.port, on_dead="hold"))
+    try:
+        with MllpSender(daemon.address("adt_in")) as sender:
+            sender.send(adt("M1"))
+            daemon.until_counts(dead=1)
+            sender.send(adt("M2"))
+            daemon.until_counts(dead=1, routed=1)
+        (daemon.site / "channels/relay_out.yaml").unlink()
+        (daemon.site / "routes.yaml").write_text("routes: []\n")
+        daemon.call("reload")
+        daemon.call("dead.discard", ids=[1], reason="an error of the sender")
+        daemon.until_counts(closed=1, done=1)
+        assert receiver.control_ids == ["M1", "M2"]
+    finally:
+        receiver.close()
+
+
+def test_a_stop_cuts_off_a_reload_that_waits(start: Start) -> None:
+    absent = MllpReceiver()
+    absent.close()
+    files = relay(absent.port) | {
+        "channels/adt_in.yaml": MLLP_IN + "acknowledge: delivered\n",
+        "hcsyncd.yaml": "http: {port: 0}\nworkers: {count: 1}\ndrain_secs: 2\n",
+    }
+    daemon = start(files)
+    with MllpSender(daemon.address("adt_in")) as sender:
+        sender.put(adt("M1"))
+        daemon.until_counts(routed=1)
+        (daemon.site / "channels/adt_in.yaml").rename(daemon.site / "channels/other_in.yaml")
+        routes = daemon.site / "routes.yaml"
+        routes.write_text(routes.read_text().replace("from: adt_in", "from: other_in"))
+        daemon.signal(signal.SIGHUP)  # waits for the answer that the removed source owes its sender
+        deadline = time.monotonic() + 20
+        while daemon.log.count('"source_started"') < 2:
+            assert time.monotonic() < deadline, daemon.log
+            time.sleep(0.02)
+        assert daemon.stop() == 0
+    assert '"daemon_stopped"' in daemon.log.splitlines()[-1]
+    assert daemon.log.count('"generation_activated"') == 1, "nothing comes to life behind a stop"

@@ -30,14 +30,14 @@ from hcsyncd.message import DeliveryState, Keys, MessageState
 from hcsyncd.runtime.replay_plan import ReplayAsk
 from hcsyncd.runtime.replaying import Replaying
 from hcsyncd.runtime.verbs.messages import Selection
-from hcsyncd.store.ports import ItemRow, NewReplay, PlannedItem, PlannedPage, Verdict
+from hcsyncd.store.ports import Handoff, ItemRow, NewReplay, PlannedItem, PlannedPage, Verdict
 from hcsyncd.store.store import Store
 from tests.fakes import waiting
 from tests.fakes.clock import FakeClock
 from tests.fakes.desk import Desk, adt
 from tests.fakes.events import RecordedEvents
 from tests.fakes.replay_road import ScriptedRoad
-from tests.fakes.stored import arrival, handoff, stored
+from tests.fakes.stored import arrival, delivery, handoff, stored
 
 
 @pytest.fixture
@@ -121,6 +121,24 @@ def test_what_cannot_be_planned_is_refused_before_anything_is_kept(desk: Desk) -
         with pytest.raises(ControlError, match=complaint):
             desk.verb("replays.plan", **args)
     assert desk.verb("replays.list") == []
+
+
+async def _handed_on(store: Store, given: Handoff) -> list[int]:
+    (ids,) = await store.outbox.hand_on([given])
+    return ids
+
+
+def test_a_way_that_failed_then_is_made_for_the_first_time(desk: Desk) -> None:
+    message_id = desk.receive()
+    key = f"{desk.store.name}-{message_id}"
+    made = delivery("relay_out", b"made", route="relay", key=f"{key}-relay-relay_out")
+    failed = delivery(
+        "events_out", route="events", key=f"{key}-events-events_out", state=DeliveryState.DEAD, cause="transform-failed"
+    )
+    sent_id = desk.run(_handed_on(desk.store, handoff(message_id, made, failed, state=MessageState.DEAD)))[0]
+    desk.settle(message_id, sent_id, DeliveryState.SENT)
+    (item,) = items(desk, planned(desk, dead=True, wanted={"ids": [message_id]}))
+    assert (item.destination, item.verdict, item.text) == ("events_out", "send", "made for the first time")
 
 
 def test_each_way_has_its_verdict(desk: Desk) -> None:

@@ -136,3 +136,11 @@ def test_when_the_certificates_of_a_file_expire(tmp_path: Path) -> None:
     assert expiry_of(authority.file, is_authorities=True) is not None
     assert expiry_of(issued.key, is_authorities=False) is None
     assert expiry_of(tmp_path / "none.pem", is_authorities=False) is None
+
+
+async def test_a_store_that_cannot_be_read_is_a_reading_beside_what_it_said_last(bench: Bench) -> None:
+    before = await bench.watch.read()
+    await bench.store.close()
+    readings = await bench.watch.read()
+    assert "closed" in readings.store_error
+    assert readings.channels == before.channels

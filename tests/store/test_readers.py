@@ -88,3 +88,19 @@ async def test_closing_waits_for_the_reads_that_run(file: apsw.Connection) -> No
     assert await reading == 0
     with pytest.raises(StoreError, match="closed"):
         await pool.read(count)
+
+
+async def test_a_long_read_does_not_keep_the_store_open(readers: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hcsyncd.store.readers.PATIENCE_SECS", 0.05)
+    began = threading.Event()
+
+    def look(connection: apsw.Connection) -> object:
+        began.set()
+        endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+        return connection.execute(endless).fetchall()
+
+    reading = asyncio.create_task(readers.read(look))
+    await asyncio.to_thread(began.wait)
+    await asyncio.wait_for(readers.close(), 10)
+    with pytest.raises(StoreError):
+        await reading

@@ -69,6 +69,9 @@ def list_entries(*, site: Path, as_json: bool, limit: int, **options: Any) -> No
     if as_json:
         show_json(entries)
         return
+    if not entries:
+        show_line("No entries.")
+        return
     show_table(_COLUMNS, [_row(entry) for entry in entries], right=("entry", "process"))
     if len(entries) == limit:
         note("\nthere may be more: --limit N, or a narrower --since")

@@ -149,6 +149,9 @@ def _show_example(example: Json, now: int) -> None:
         ("the same", f"{example['more']} more" if example["more"] else "no other"),
     ]
     show_facts(facts, indent=2)
+    message_id = letter["message"]["id"]
+    note(f"\nhcsyncd dead replay {message_id} sends it again, when what is wrong is mended; --edit mends the message")
+    note(f"hcsyncd dead discard {message_id} --reason TEXT settles it")
 
 
 @command.command()
@@ -204,6 +207,8 @@ def _meant(site: Path, ids: tuple[int, ...], options: dict[str, Any], *, everyth
     missing = set(ids) - {letter["message"]["id"] for letter in letters}
     if missing:
         raise click.UsageError(f"Message {', '.join(map(str, sorted(missing)))} has no such dead letter.")
+    if not letters:
+        note("no dead letter is meant by that: hcsyncd dead list shows those there are")
     return letters
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hcsyncd.cli.display import json_option, note, show_heading, show_json, show_line, show_table
+from hcsyncd.cli.failure import EXIT_FAILED
 from hcsyncd.cli.message_view import LIST_COLUMNS, list_row
 from hcsyncd.cli.moments import local
 from hcsyncd.cli.site import ask, site_option
@@ -39,6 +40,8 @@ def command(*, site: Path, as_json: bool, word: str | None, reindex: bool, progr
     found = ask(site, "find", {"word": word})
     if as_json:
         show_json(found["matches"])
+        if not found["matches"]:
+            raise click.exceptions.Exit(EXIT_FAILED)
         return
     for number, match in enumerate(found["matches"]):
         if number:
@@ -51,7 +54,7 @@ def command(*, site: Path, as_json: bool, word: str | None, reindex: bool, progr
         keys = ", ".join(found["keys"]) or "none: channels declare them with `keys:`"
         note(f"looked at: message and delivery ids, control ids, idempotency keys, file names, business keys ({keys})")
         note(f"in bodies: hcsyncd messages list --text {word!r}")
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(EXIT_FAILED)
 
 
 def _reindex(answer: Json, *, as_json: bool) -> None:

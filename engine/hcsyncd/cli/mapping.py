@@ -62,4 +62,4 @@ def add(*, site: Path, as_json: bool, table: str, code: str, value: str, reason:
     if parked:
         show_line(f"task {entered['task']}: {parked} parked deliver{'ies go' if parked != 1 else 'y goes'} on")
     else:
-        show_line("nothing waited for it")
+        show_line("nothing waited for it" if entered["reloaded"]["changes"] else f"{code} stands there already")

@@ -13,14 +13,14 @@ from hcsyncd.clock import MICROSECONDS
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|d|w)(?:\s+ago)?", re.ASCII)
 _SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_FORMS = (
-    "2h, 30min, 3d (ago), 14:30, today, yesterday, 2026-11-22, 2026-11-22T14:30 or with a zone, 2026-11-22T14:30+01:00"
-)
+_DATES = "2026-11-22, 2026-11-22T14:30 or with a zone, 2026-11-22T14:30+01:00"
+_FORMS = f"2h, 30min, 3d (ago), 14:30, today, yesterday, {_DATES}"
+_FORMS_AHEAD = f"2h, 30min, 3d (from now), 14:30, {_DATES}"
 
 
 def parse_moment(text: str, now: datetime) -> int:
     """A moment from a span before ``now`` or a date and time; local time unless a zone is given. Raises ValueError."""
-    text = text.strip()
+    text = written = text.strip()
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     days = {"now": now, "today": today, "yesterday": today - timedelta(days=1)}
     if text.lower() in days:
@@ -32,7 +32,7 @@ def parse_moment(text: str, now: datetime) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no time; write it like {_FORMS}") from error
+        raise ValueError(f"{written!r} is no time; write it like {_FORMS}") from error
     return _moment(moment if moment.tzinfo else moment.astimezone())
 
 
@@ -67,8 +67,8 @@ class Due(click.ParamType[int]):
             if span := _SPAN.fullmatch(value.strip().lower()):
                 return _moment(now + timedelta(seconds=float(span[1]) * _SECONDS[span[2]]))
             due = parse_moment(value, now)
-        except (ValueError, OverflowError, OSError) as error:
-            self.fail(str(error), param, ctx)
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{value!r} is no time; write it like {_FORMS_AHEAD}", param, ctx)
         if due <= _moment(now):
             self.fail(f"{value!r} is over: give a time to come, or a span as 4h", param, ctx)
         return due

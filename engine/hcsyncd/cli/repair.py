@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +44,11 @@ def repaired_body(site: Path, ids: Sequence[int], file: Path | None, *, edit: bo
     if changed == original:
         raise click.UsageError("Nothing was changed; nothing is replayed.")
     return changed
+
+
+def can_edit() -> bool:
+    """Whether somebody, or the program that $EDITOR names, can edit here: else an editor would wait for ever."""
+    return sys.stdin.isatty() or bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))
 
 
 def edited(body: bytes) -> bytes:

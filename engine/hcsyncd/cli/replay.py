@@ -13,7 +13,7 @@ import click
 
 from hcsyncd.cli.display import json_option, note, show_json
 from hcsyncd.cli.failure import EXIT_FAILED
-from hcsyncd.cli.repair import body_options, repaired_body
+from hcsyncd.cli.repair import body_options, can_edit, repaired_body
 from hcsyncd.cli.replay_view import GOES, counted, in_words, items_of, pending, show_report
 from hcsyncd.cli.selection import MESSAGE_ID, confirm, selected, selection_options
 from hcsyncd.cli.site import ask, site_option
@@ -147,6 +147,8 @@ def _replay(site: Path, what: Json, ids: tuple[int, ...], options: Json) -> None
         raise click.UsageError("A new intent is a new business effect: say why, with --reason TEXT.")
     if not plan_only and not yes and not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask on: give --yes, or --plan to see what would happen.")
+    if options["edit"] and not can_edit():
+        raise click.UsageError("There is no terminal to edit on: name an $EDITOR that needs none, or give --body FILE.")
     body = repaired_body(site, ids, options["body"], edit=options["edit"])
     names = ("to", "generation", "again", "new_intent", "rate", "window", "reason")
     args = {**what, **{name: options[name] for name in names}}
@@ -159,13 +161,28 @@ def _replay(site: Path, what: Json, ids: tuple[int, ...], options: Json) -> None
         _ask_whether(site, shown, yes)
         shown = apply_and_follow(site, shown)
     elif not plan_only:
-        ask(site, "replays.cancel", {"id": replay_id, "reason": "nothing to be sent"})
+        reason = "nothing to be sent" if shown["tallies"] else "nothing is meant by that"
+        ask(site, "replays.cancel", {"id": replay_id, "reason": reason})
         shown = ask(site, "replays.show", {"id": replay_id})
     _tell(site, shown, as_json=options["as_json"])
+    _advise(shown, plan_only=plan_only)
     if plan_only:
-        note(f"nothing is done yet: hcsyncd replays apply {replay_id}, or hcsyncd replays cancel {replay_id}")
-    elif shown["replay"]["state"] == "cancelled" and counted(shown)["blocked"]:
+        return
+    if shown["replay"]["state"] == "cancelled" and counted(shown)["blocked"]:
         raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def _advise(shown: Json, *, plan_only: bool) -> None:
+    """What a person does next."""
+    replay, counts = shown["replay"], counted(shown)
+    if not counts:
+        note("nothing is meant by that: no message, or no dead letter, is as the filter says")
+    if counts["suppressed"]:
+        note("what is suppressed was sent before: --again sends it again under the same keys")
+    if plan_only and any(counts[verdict] for verdict in GOES):
+        note(f"nothing is done yet: hcsyncd replays apply {replay['id']}, or hcsyncd replays cancel {replay['id']}")
+    elif plan_only:
+        note(f"there is nothing in it to be sent: hcsyncd replays cancel {replay['id']}")
 
 
 def _until_planned(site: Path, replay_id: int) -> Json:

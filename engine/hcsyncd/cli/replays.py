@@ -11,8 +11,9 @@ import click
 from hcsyncd.cli.display import json_option, note, show_json, show_line, show_table
 from hcsyncd.cli.list_first import ListFirst
 from hcsyncd.cli.replay import apply_and_follow, ask_whether
-from hcsyncd.cli.replay_view import LIST_COLUMNS, in_words, items_of, list_row, show_report
+from hcsyncd.cli.replay_view import LIST_COLUMNS, in_words, items_of, list_row, pending, show_report
 from hcsyncd.cli.site import ask, site_option
+from hcsyncd.errors import CommandRefused
 
 REPLAY_ID = click.IntRange(1, 2**63 - 1)
 VERDICTS = ("send", "changed", "suppressed", "blocked")
@@ -89,6 +90,8 @@ def apply(*, site: Path, as_json: bool, replay_id: int, yes: int) -> None:
     shown = ask(site, "replays.show", {"id": replay_id})
     if shown["replay"]["state"] == "planned":  # else the daemon says why it cannot be
         note(f"replay {replay_id}: {in_words(shown)}")
+        if not pending(shown):
+            raise CommandRefused("replay", f"there is nothing in replay {replay_id} to be sent: plan another")
         ask_whether(shown, yes)
     shown = apply_and_follow(site, shown)
     items = items_of(site, replay_id)

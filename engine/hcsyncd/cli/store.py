@@ -94,8 +94,9 @@ def _backup_of(file: Json, now: int) -> str:
 @json_option
 @site_option
 def backup(*, site: Path, as_json: bool, target: Path) -> None:
-    """Write a verified copy of the store to TARGET, a folder or a file that is not there yet. A running daemon goes on
-    working; the copy shows the store as it was when it began. Sealed values stay sealed: keep the key apart.
+    """Write a verified copy of the store to TARGET: a folder that is there, or a file that is not there yet. A running
+    daemon goes on working; the copy shows the store as it was when it began. Sealed values stay sealed: keep the key
+    apart.
 
     \b
     Example:

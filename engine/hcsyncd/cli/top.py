@@ -8,7 +8,7 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from hcsyncd.cli.site import ask, site_option
 
 Json = dict[str, Any]
 COLUMNS = ("channel", "role", "health", "a second", "total", "queued", "oldest", "dead", "unsure", "parked", "says")
+SPARED = ("role", "total", "oldest", "unsure", "parked", "says")  # of a narrow terminal, in this order
+SAYS_WIDTH = 12  # of ``says``, which may be cut off
 NUMBERS = ("a second", "total", "queued", "dead", "unsure", "parked")
 
 
@@ -99,13 +101,29 @@ def _is_ended(secs: float) -> bool:
 
 def _screen(look: Look, earlier: Look | None) -> Group:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in COLUMNS:
+    cells = [[safe(str(cell)) for cell in row] for row in rows(look, earlier)]
+    columns = fitting(cells, Console().width)
+    for column in columns:
         table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=column != "says")
     height = Console().height
     lines = heading(look)
-    for row in rows(look, earlier)[: max(1, height - len(lines) - 3)]:
-        table.add_row(*(styled(safe(str(cell))) for cell in row))
+    for row in cells[: max(1, height - len(lines) - 3)]:
+        table.add_row(*(styled(row[COLUMNS.index(column)]) for column in columns))
     return Group(*(Text(line) for line in lines), "", table)
+
+
+def fitting(cells: Sequence[Sequence[str]], width: int) -> list[str]:
+    """The columns that a terminal has room for: a number that is cut off would be another number."""
+    widths = {
+        name: max(map(len, column)) for name, column in zip(COLUMNS, zip(COLUMNS, *cells, strict=True), strict=True)
+    }
+    widths["says"] = min(widths["says"], SAYS_WIDTH)
+    shown = list(COLUMNS)
+    for name in SPARED:
+        if sum(widths[column] + 2 for column in shown) <= width + 2:
+            break
+        shown.remove(name)
+    return shown
 
 
 def heading(look: Look) -> list[str]:

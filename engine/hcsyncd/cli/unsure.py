@@ -106,6 +106,8 @@ def ask(*, site: Path, as_json: bool, ids: tuple[int, ...], everything: bool, **
         settled += ask_daemon(site, "unsure.ask", some, timeout=ASK_SECS)
     if as_json:
         show_json(settled)
+    elif not settled:
+        show_line("No unsure deliveries.")
     else:
         columns = ("message", "delivery", "destination", "verdict", "says")
         rows = [
@@ -118,8 +120,8 @@ def ask(*, site: Path, as_json: bool, ids: tuple[int, ...], everything: bool, **
 
 @command.command()
 @click.argument("message_id", metavar="ID", type=MESSAGE_ID)
-@click.option("--sent", "verdict", flag_value="sent", help="The other side has it.")
-@click.option("--not-sent", "verdict", flag_value="not-sent", help="It has not: send it again, under the same key.")
+@click.option("--sent", is_flag=True, help="The other side has it.")
+@click.option("--not-sent", is_flag=True, help="It has not: send it again, under the same key.")
 @click.option("--reason", required=True, metavar="TEXT", help="How you know; kept with the delivery.")
 @click.option("--route", default="", metavar="NAME", help="Where the message has several: the one by this route.")
 @click.option("--destination", default="", metavar="NAME", help="Where it has several: the one to this channel.")
@@ -130,7 +132,8 @@ def settle(
     site: Path,
     as_json: bool,
     message_id: int,
-    verdict: str | None,
+    sent: bool,
+    not_sent: bool,
     reason: str,
     route: str,
     destination: str,
@@ -142,11 +145,11 @@ def settle(
       hcsyncd unsure settle 17 --sent --reason 'the bed board shows it'
       hcsyncd unsure settle 17 --not-sent --reason 'not in their log'
     """
-    if verdict is None:
+    if sent == not_sent:
         raise click.UsageError("Say what you know: --sent or --not-sent.")
     if not reason.strip():
         raise click.UsageError("Say how you know, with --reason TEXT.")
-    args = {"id": message_id, "sent": verdict == "sent", "reason": reason, "route": route, "destination": destination}
+    args = {"id": message_id, "sent": sent, "reason": reason, "route": route, "destination": destination}
     settled = ask_daemon(site, "unsure.settle", args)
     if as_json:
         show_json(settled)

@@ -15,6 +15,7 @@ from hcsyncd.cli.selection import MESSAGE_ID
 from hcsyncd.cli.site import ask, site_option
 
 Json = dict[str, Any]
+SHOWN_COMMANDS = 5
 _COLUMNS = ("message", "delivery", "way", "since", "state", "why")
 
 
@@ -48,9 +49,12 @@ def command(*, site: Path, as_json: bool, message_id: int | None, delivery: int 
         show_line("Nothing waits.")
         return
     show_table(_COLUMNS, rows, right=("message", "delivery"))
-    for text in dict.fromkeys(one["why"]["command"] for one in [*found["messages"], *found["deliveries"]]):
-        if text and text != f"hcsyncd why {message_id}":
-            note(text)
+    commands = dict.fromkeys(one["why"]["command"] for one in [*found["messages"], *found["deliveries"]])
+    texts = [text for text in commands if text and text != f"hcsyncd why {message_id}"]
+    for text in texts[:SHOWN_COMMANDS]:
+        note(text)
+    if len(texts) > SHOWN_COMMANDS:
+        note(f"and {len(texts) - SHOWN_COMMANDS} more of the kind: hcsyncd why ID says each")
 
 
 def _message_row(one: Json, now: int) -> tuple[object, ...]:

@@ -161,6 +161,10 @@ class Report:
     def has_errors(self) -> bool:
         return any(finding.level is Level.ERROR for finding in self._findings)
 
+    def has_errors_in(self, file: str) -> bool:
+        """Whether there is an error in one file, by its path in the site."""
+        return any(finding.level is Level.ERROR and finding.file == file for finding in self._findings)
+
     def findings(self) -> tuple[Finding, ...]:
         return tuple(sorted(self._findings, key=lambda finding: finding.order))
 

@@ -12,7 +12,7 @@ from hcsyncd.config.finding import Place, Report, closest, suggestion
 from hcsyncd.config.keeping import contradiction, kept
 from hcsyncd.config.kinds import Direction
 from hcsyncd.config.model import DaemonOptions
-from hcsyncd.config.routes import RouteEntry
+from hcsyncd.config.routes import FILE as ROUTES_FILE, RouteEntry
 from hcsyncd.config.search import lint_keys
 from hcsyncd.config.yaml_tree import Scalar, Table
 from hcsyncd.errors import FormatError
@@ -132,6 +132,8 @@ class Linter:
                 self.report.fault(entry.value.place, "cannot-ask", text, hint)
 
     def _unused(self) -> None:
+        if not self.routes and self.report.has_errors_in(ROUTES_FILE):
+            return  # what would use them could not be read
         used = self._meant | {name.text for route in self.routes for key in ("from", "to") for name in route.names(key)}
         for known in self.channels.values():
             if known.name not in used and known.channel and known.channel.options.enabled:

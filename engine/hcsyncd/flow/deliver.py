@@ -26,8 +26,9 @@ from hcsyncd.flow.knock import KNOCK_SECS, UNREACHED, Knock
 from hcsyncd.flow.lane import Lane, LaneFacts, Room, lane_facts
 from hcsyncd.flow.pause import Pauses
 from hcsyncd.flow.settle import STORE_RETRY_SECS, Settler
+from hcsyncd.flow.take_up import TakeUp
 from hcsyncd.message import Delivery, DeliveryState, MessageState, Sent
-from hcsyncd.store.ports import Blocked, OpenLane, Outbox, Outcome
+from hcsyncd.store.ports import Outbox, Outcome
 
 BURST = 64  # sends of one lane before another lane gets its slot
 MEMORY_BYTES = 32 * 1024 * 1024
@@ -60,8 +61,7 @@ class Dispatcher:
         self._dry.set()
         self._lanes: dict[str, Lane] = {}
         self._offered_id = 0  # the highest id that was offered: what is handed on is offered in the order of ids
-        self._early: list[Delivery] | None = None  # offered while the store is read for the first time
-        self._stale = False  # what is being read was changed meanwhile
+        self._take_up = TakeUp(outbox)
         self._room = Room(MEMORY_BYTES)
         self._slots = asyncio.Semaphore(terms.options.concurrency)
         self._settler = Settler(outbox, self._settled)
@@ -77,11 +77,10 @@ class Dispatcher:
     async def recover(self, *, at_start: bool = False) -> int:
         """Take up what the store holds, when the destination comes into service; how many deliveries that is. What is
         offered meanwhile waits: it may be among them. ``at_start``: nothing of it is still to be offered."""
-        self._early = []
         try:
-            found, blocked = await self._read(is_patient=not at_start)
+            found, blocked = await self._take_up.read(self.destination, is_patient=not at_start)
         finally:
-            early, self._early = self._early, None
+            early = self._take_up.end()
         for key, stand in found.items():
             lane = self._lane(key)
             lane.missed = True
@@ -100,27 +99,11 @@ class Dispatcher:
             self.offer(delivery)
         return self._open
 
-    async def _read(self, *, is_patient: bool) -> tuple[dict[str, OpenLane], list[Blocked]]:
-        """The lanes in the store, as they stand when nothing was opened or settled meanwhile. A reload that is through
-        ``is_patient`` with a store that fails: nothing flips it back any more."""
-        while True:
-            self._stale = False
-            try:
-                found = await self._outbox.open_lanes(self.destination)
-                blocked = await self._outbox.blocked_lanes(self.destination)
-            except StoreError:
-                if not is_patient:
-                    raise
-                await asyncio.sleep(STORE_RETRY_SECS)  # the store has said so itself
-                continue
-            if not self._stale:
-                return found, blocked
-
     def offer(self, delivery: Delivery) -> None:
         """Take in a delivery that was just handed on. One that came into the world dead or parked only stops a lane
         that is to stand behind such."""
-        if self._early is not None:
-            self._early.append(delivery)
+        if self._take_up.is_on:
+            self._take_up.keep(delivery)
             return
         self._offered_id = max(self._offered_id, delivery.id)
         if not delivery.state.is_open:
@@ -133,16 +116,14 @@ class Dispatcher:
 
     def stand_behind(self, key: str, route: str, state: DeliveryState, delivery_id: int) -> None:
         """A delivery came to stand in ``state``: the rest of its lane waits behind it where the route says so."""
-        if self._early is not None:
-            self._stale = True
+        if self._take_up.changed():
             return
         if self._terms.policy(route).holds(state):
             self._lane(key).stand_behind(delivery_id)
 
     def reopen(self, delivery: Delivery) -> None:
         """Take a delivery that is sent after all; it goes before whatever came after it."""
-        if self._early is not None:
-            self._stale = True
+        if self._take_up.changed():
             return
         self._lane(delivery.lane).reopen(delivery)
         self._count(1)
@@ -150,8 +131,7 @@ class Dispatcher:
 
     def release(self, key: str, delivery_id: int) -> None:
         """A delivery that a lane may have stood behind is settled; a waiting lane tries at once."""
-        if self._early is not None:
-            self._stale = True
+        if self._take_up.changed():
             return
         lane = self._lane(key)
         lane.settled(delivery_id)

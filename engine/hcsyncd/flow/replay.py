@@ -18,7 +18,18 @@ from hcsyncd.events import DeliveryClosed, Event, MessageReplayed, ReplayFinishe
 from hcsyncd.flow.pace import Throttle, Window
 from hcsyncd.message import Delivery, DeliveryState
 from hcsyncd.record import Record
-from hcsyncd.store.ports import Applied, Closed, History, ItemState, ReplayRow, Replays, ReplayState, Step, Tally
+from hcsyncd.store.ports import (
+    Applied,
+    Closed,
+    DeliveryRow,
+    History,
+    ItemState,
+    ReplayRow,
+    Replays,
+    ReplayState,
+    Step,
+    Tally,
+)
 
 STEP_MESSAGES = 16
 LOOK_SECS = 0.05  # between looks at what is under way, while more is to be sent
@@ -172,10 +183,18 @@ class ReplayRunner:
         by_id = {one.delivery_id: one for one in closed}
         if not by_id:
             return
-        for row in await self._history.deliveries(sorted({one.message_id for one in by_id.values()})):
+        for row in await self._deliveries(sorted({one.message_id for one in by_id.values()})):
             if row.id in by_id:
                 self._emit(DeliveryClosed(row.destination, row.id, row.message_id, "replayed"))
                 self._road.release(row.destination, row.lane, row.id)
+
+    async def _deliveries(self, message_ids: list[int]) -> list[DeliveryRow]:
+        """Read until it holds: nobody else would let those lanes go on before the next start."""
+        while True:
+            try:
+                return await self._history.deliveries(message_ids)
+            except StoreError:
+                await asyncio.sleep(STORE_RETRY_SECS)  # the store has said so itself
 
     async def _look(self, secs: float) -> None:
         """After a pause, see what is settled."""

@@ -125,7 +125,7 @@ class DeadGroups:
         """The latest dead letter that the filter means. Raises ControlError when there is none."""
         found = await self.letters(replace(wanted, limit=1, newest_first=True))
         if not found:
-            raise ControlError("there is no such dead letter")
+            raise ControlError("there is no such dead letter; hcsyncd dead list shows those there are")
         letter = found[0]
         place = _PLACE.match((letter.delivery or letter.message).text)
         same = -1

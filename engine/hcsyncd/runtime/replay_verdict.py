@@ -196,9 +196,10 @@ class Judge:
         self, case: Case, new: NewDelivery, earlier: DeliveryRow | None, body: bytes, body_then: bytes | None
     ) -> tuple[Verdict, str, str]:
         if earlier is None or body_then is None:
-            if any(row.made for row in case.kin) or case.subject.row.state in (
-                MessageState.UNROUTED,
-                MessageState.FILTERED,
+            failed_then = any(row.key == new.key for row in case.kin)
+            if not failed_then and (
+                any(row.made for row in case.kin)
+                or case.subject.row.state in (MessageState.UNROUTED, MessageState.FILTERED)
             ):
                 return Verdict.CHANGED, "new-way", f"route {new.route} did not make it then"
             return Verdict.SEND, "", "made for the first time"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from hcsyncd.config.alerts import bounds_for
 from hcsyncd.config.model import Channel, Site
+from hcsyncd.errors import StoreError
 from hcsyncd.events import CertificateSeen, Event, RouteFailed, StoreFailed, StoreRecovered, WorkerLost
 from hcsyncd.observe.metrics import Metrics
 from hcsyncd.runtime.alert_rules import AlertKind, Certificate, ChannelReading, Readings
@@ -83,6 +84,7 @@ class Watch:
         self._owner = owner
         self._started_at = clock.now()
         self._store_error = ""
+        self._trouble: Trouble | None = None  # as the store said last
         self._lost: deque[float] = deque()  # worker processes, on the monotonic clock
         self._route_failures: dict[str, float] = {}
         self._peers: dict[tuple[str, str], int] = {}
@@ -111,10 +113,18 @@ class Watch:
         return kind in (StoreFailed, StoreRecovered, WorkerLost, RouteFailed, CertificateSeen)
 
     async def read(self) -> Readings:
-        """Everything, as it is now. Fails with StoreError when the store cannot be read."""
+        """Everything, as it is now. A store that cannot be read is one of the readings, beside what it said last; fails
+        with StoreError where it has said nothing yet."""
         site = self._around.site()
-        trouble = await self._store.trouble()
-        await self._listen(site)
+        unreadable = ""
+        try:
+            self._trouble = await self._store.trouble()
+            await self._listen(site)
+        except StoreError as error:
+            unreadable = str(error)
+            if self._trouble is None:
+                raise
+        trouble = self._trouble
         base, latest = self._window()
         arrears = self._around.arrears()
         channels = [
@@ -128,7 +138,7 @@ class Watch:
             channels=tuple(channels),
             certificates=(*await self._certificates(site), *self._shown(site)),
             free_bytes=self._around.free_bytes(),
-            store_error=self._store_error,
+            store_error=self._store_error or unreadable,
             workers_lost=self._workers_lost(),
             clock_jump_secs=self._clock.jump_secs,
             tasks_overdue=arrears.tasks_overdue,

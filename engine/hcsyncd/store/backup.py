@@ -73,6 +73,8 @@ def back_up(source: Path, target: Path, now: int, stop: threading.Event | None =
     Blocks: belongs into a thread. ``stop`` set from another one ends it. Raises StoreError, and leaves nothing, when
     the target is there already, when it cannot be written, and when what was written is not right.
     """
+    if not target.suffix and not target.exists():  # else the first night would make a file of that name
+        raise StoreError(f"there is no folder {target}: make it first, or name the copy's file with an ending, as .db")
     part = target.with_name(target.name + PART_SUFFIX)
     manifest_file = manifest_path(target)
     with ExitStack() as undo:

@@ -57,15 +57,17 @@ class SqliteCopies:
         self._sealing = sealing
         self._copying = asyncio.Lock()
 
-    async def back_up(self, target: Path, now: int) -> Backup:
-        """Write a verified copy to ``target``. Cancelled, it leaves nothing. Raises StoreError."""
+    async def back_up(self, target: Path, now: int, *, kept: bool = True) -> Backup:
+        """Write a verified copy to ``target``; the last one that is ``kept`` is known as the last backup. Cancelled, it
+        leaves nothing. Raises StoreError."""
         if self._copying.locked():
             raise StoreError("a backup is being made already: wait for its end")
         async with self._copying:
             stop = threading.Event()
             manifest = await _in_thread(lambda: back_up(self._path, target, now, stop), stop)
             made = Backup(str(target), manifest)
-            await self._writer.submit(NOTE_BACKUP, made)
+            if kept:
+                await self._writer.submit(NOTE_BACKUP, made)
             return made
 
     async def verify(self, *, every_value: bool) -> Verification:

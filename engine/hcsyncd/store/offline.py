@@ -99,12 +99,17 @@ class OfflineStore:
             raise diagnose(error, f"reading the store {self.path}") from error
 
 
+def require_store(folder: Path) -> None:
+    """Raises StoreError when the folder has no store."""
+    if not (folder / FILE).is_file():
+        raise StoreError(f"there is no store in {folder}: a daemon makes one, or `hcsyncd store restore`")
+
+
 @contextmanager
 def offline_store(folder: Path) -> Iterator[OfflineStore]:
     """Hold a folder's store by its lock, so that no daemon can take it meanwhile. Raises StoreError when a daemon has
     it, and when there is none."""
-    if not (folder / FILE).is_file():
-        raise StoreError(f"there is no store in {folder}: a daemon makes one, or `hcsyncd store restore`")
+    require_store(folder)
     lock = FolderLock(folder)
     try:
         yield OfflineStore(folder / FILE)

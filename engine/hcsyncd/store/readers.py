@@ -26,6 +26,7 @@ Values = Sequence[Any] | dict[str, Any]
 
 CONNECTIONS = 2
 CACHE_KIBIBYTES = 4096
+PATIENCE_SECS = 1.0  # with the reads that run when the store is closed; in between, each is cut off once more
 
 
 class Readers:
@@ -73,9 +74,13 @@ class Readers:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._look, look)
 
     async def close(self) -> None:
-        """End the reads that run, and close."""
+        """Let short reads end, cut long ones off, and close: a stop of the daemon waits for no search."""
         self._closed = True
-        await asyncio.to_thread(self._threads.shutdown)
+        ending = asyncio.ensure_future(asyncio.to_thread(self._threads.shutdown))
+        while not (await asyncio.wait([ending], timeout=PATIENCE_SECS))[0]:
+            for connection in self._connections:
+                connection.interrupt()
+        await ending
         for connection in self._connections:
             connection.close()
 

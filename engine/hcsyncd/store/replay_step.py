@@ -150,6 +150,8 @@ class _Run:
             return _blocked("no-destination", f"there is no destination {item.destination} any more")
         if self._settled_meanwhile(item):
             return _blocked("settled-meanwhile", "what it stands in for was settled since the plan was made")
+        if self._one("message_state_by_id", item.message_id) is None:
+            return _blocked("body-removed", "its message is not in the store any more")
         if self._one("has_body", item.body_id) is None:
             return _blocked("body-removed", "its body is not in the store any more")
         same: list[Any] = self._connection.execute(

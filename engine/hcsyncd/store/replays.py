@@ -321,8 +321,10 @@ def _tidy(transaction: Transaction, group: list[int]) -> list[int]:
 def _tidy_some(transaction: Transaction, limit: int) -> int:
     found: list[Any] = transaction.connection.execute(QUERIES["unsent_bodies"].text, (limit,)).fetchall()
     transaction.update("forget_item_bodies", [item_id for item_id, _ in found])
-    transaction.update("forget_bodies", [body_id for _, body_id in found])
-    return len(found)
+    edits: list[Any] = transaction.connection.execute(QUERIES["unsent_edits"].text, (limit,)).fetchall()
+    transaction.update("forget_edits", [replay_id for replay_id, _ in edits])
+    transaction.update("forget_bodies", [body_id for _, body_id in (*found, *edits)])
+    return len(found) + len(edits)
 
 
 # Rows

@@ -374,3 +374,25 @@ async def test_an_item_whose_body_is_gone_is_blocked(store: Ports) -> None:
     await apply(store, replay_id)
     assert (await step(store, replay_id)).made == []
     assert await states(store, replay_id) == [(message_id, "erp", ItemState.BLOCKED, "body-removed")]
+
+
+async def test_an_item_whose_message_is_gone_is_blocked_though_its_body_was_made(store: Ports) -> None:
+    await sent(store, 1)
+    replay_id = await begin(store, anew(10_000, body=b"made of it before it was removed"))
+    await apply(store, replay_id)
+    assert (await step(store, replay_id)).made == []
+    assert await states(store, replay_id) == [(10_000, "erp", ItemState.BLOCKED, "body-removed")]
+
+
+async def test_a_persons_own_body_goes_when_it_was_never_sent(store: Ports) -> None:
+    first, second = await sent(store, 1), await sent(store, 2)
+    given_up = await begin(store, anew(first, body_source=BodySource.EDITED), body=b"mine", keys=Keys())
+    applied = await begin(store, anew(second, body_source=BodySource.EDITED), body=b"mine too", keys=Keys())
+    await apply(store, applied)
+    (made,) = (await step(store, applied)).made
+    await store.outbox.settle(outcome(made.id, made.message_id))
+    await store.replays.finish(applied)
+    assert await store.replays.tidy(10) == 0
+    await store.replays.cancel(given_up, "no")
+    assert (await store.replays.tidy(10), await store.replays.tidy(10)) == (1, 0)
+    assert await store.history.sent_body(made.id) == b"mine too"

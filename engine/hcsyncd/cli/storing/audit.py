@@ -16,16 +16,19 @@ from hcsyncd.events import Event
 from hcsyncd.runtime.auditor import Auditor
 from hcsyncd.runtime.verb import Access, Caller
 from hcsyncd.runtime.verbs.audit import AuditVerbs
+from hcsyncd.store.offline import require_store
 from hcsyncd.store.store import Store
 
 
 def carry_out(site: Path, name: str, asked: dict[str, Any]) -> Any:
-    """What the daemon would answer, as decoded JSON. Raises StoreError, as when another process has the store."""
+    """What the daemon would answer, as decoded JSON. Raises StoreError, as when there is no store (looking
+    makes none), and when another process has it."""
     return asyncio.run(_carry_out(site, name, asked))
 
 
 async def _carry_out(site: Path, name: str, asked: dict[str, Any]) -> Any:
     folder = data_folder(site)
+    require_store(folder)
     store = await Store.open(folder, _overlook, SystemClock(), master_key(site))
     try:
         auditor = Auditor(store.audit, folder, _overlook)

@@ -99,7 +99,7 @@ def export(site: Path, target: Path, pseudonyms: Pseudonyms) -> dict[str, int]:
 
 def _copy(site: Path, target: Path) -> None:
     try:
-        ask(site, "store.backup", {"file": str(target)}, COPY_SECS)
+        ask(site, "store.backup", {"file": str(target), "kept": False}, COPY_SECS)
     except DaemonAbsent:
         with offline_store(data_folder(site)) as store:
             store.back_up(target, SystemClock().now())

@@ -181,13 +181,19 @@ class SearchVerbs:
             messages, deliveries = [row], await self._history.deliveries([asked.id])
         else:
             received = Filter(state=MessageState.RECEIVED, newest_first=False, limit=asked.limit)
-            messages, deliveries = await self._history.find(received), await self._search.open_deliveries(asked.limit)
+            messages = [*await self._history.find(received), *await self._dead_on_arrival(asked.limit)]
+            messages, deliveries = messages[: asked.limit], await self._search.open_deliveries(asked.limit)
         of_messages = await self._explainer.messages(messages)
         of_deliveries = await self._explainer.deliveries(deliveries)
         return {
             "messages": [{"message": row, "why": of_messages[row.id]} for row in messages],
             "deliveries": [{"delivery": row, "why": of_deliveries[row.id]} for row in deliveries],
         }
+
+    async def _dead_on_arrival(self, limit: int) -> list[MessageRow]:
+        """Messages that no delivery tells of; those with dead deliveries are open by them."""
+        rows = await self._history.dead(Filter(newest_first=False, limit=limit))
+        return [row.message for row in rows if row.delivery is None]
 
     async def reindex(self, _asked: Request, _caller: Caller) -> dict[str, Any]:
         await self._indexer.begin()

@@ -22,9 +22,11 @@ from hcsyncd.store.verification import Verification
 
 
 class BackUp(Request, frozen=True):
-    """``file``: an absolute path; of a folder, and the copy gets a name of its own in it, or of the copy itself."""
+    """``file``: an absolute path; of a folder, and the copy gets a name of its own in it, or of the copy itself. One
+    that is not kept, as for an extract, is no backup, and `store status` does not take it for one."""
 
     file: Annotated[str, msgspec.Meta(pattern="^/")]
+    kept: bool = True
 
 
 class Rotate(Request, frozen=True):
@@ -73,11 +75,13 @@ class StoreVerbs:
         if await asyncio.to_thread(target.is_dir):
             target /= copy_name(self._store.name, now)
         try:
-            made = await self._store.copies.back_up(target, now)
+            made = await self._store.copies.back_up(target, now, kept=asked.kept)
         except StoreError as error:
-            self._emit(BackupFailed(str(target), str(error)))
+            if asked.kept:
+                self._emit(BackupFailed(str(target), str(error)))
             raise
-        self._emit(BackupMade(made.file, made.manifest.bytes, self._clock.monotonic() - began))
+        if asked.kept:
+            self._emit(BackupMade(made.file, made.manifest.bytes, self._clock.monotonic() - began))
         return made
 
     async def rotate(self, asked: Rotate, _caller: Caller) -> dict[str, Any]:

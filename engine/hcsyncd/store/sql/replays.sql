@@ -150,6 +150,17 @@ FROM replay JOIN replay_item INDEXED BY replay_item_own_body ON replay_item.repl
 WHERE replay.state IN ('done', 'cancelled', 'expired', 'failed') AND replay_item.own_body = 1
 LIMIT ?;
 
+-- A person's own body that no copy was made with.
+-- name: unsent_edits
+SELECT id, body_id FROM replay
+WHERE
+    state IN ('done', 'cancelled', 'expired', 'failed') AND body_id IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM replay_item WHERE replay_item.replay_id = replay.id AND copy_id IS NOT NULL)
+LIMIT ?;
+
+-- name: forget_edits
+UPDATE replay SET body_id = NULL WHERE id IN (/*each*/ ? /*each*/);
+
 -- name: forget_bodies
 DELETE FROM body WHERE id IN (/*each*/ ? /*each*/);
 
