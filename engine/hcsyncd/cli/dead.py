@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hcsyncd.cli.display import json_option, note, show_facts, show_heading, show_json, show_line, show_table
+from hcsyncd.cli.list_first import ListFirst
 from hcsyncd.cli.message_view import show_message
 from hcsyncd.cli.moments import Due, age, due
 from hcsyncd.cli.replay import dead_replay
@@ -19,7 +20,7 @@ Json = dict[str, Any]
 _COLUMNS = ("message", "received", "channel", "type", "control id", "way", "why")
 
 
-@click.group(name="dead")
+@click.group(name="dead", cls=ListFirst)
 def command() -> None:
     """List, show, assign, replay and discard dead letters: messages and deliveries that need a person.
 
