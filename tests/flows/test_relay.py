@@ -224,6 +224,8 @@ def test_a_stop_does_not_wait_for_ever_for_a_sender_that_waits_for_a_delivery(st
     back = MllpReceiver(port=absent.port)
     try:
         daemon = start()
+        back.until(1)
+        daemon.until_counts(done=1)  # what is decided before it comes again is what it is answered
         assert send(daemon, adt("M1")) == [("AA", "M1")]
         assert back.control_ids == ["M1"]
     finally:
